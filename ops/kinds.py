@@ -1,0 +1,85 @@
+"""Job kinds: how `ops` runs steps without knowing what they do.
+
+`ingest` and `datasets` register theirs in their AppConfig. A new kind of job
+is one registration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from workers.errors import AssayError
+from workers.progress import Progress
+from workers.results import StepResult
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
+    from assay.common.runs import JobRun
+
+    from .models import Job, Step, Workflow
+
+
+class JobKind(Protocol):
+    """What `ops` asks of a kind. `execute` is the only part that may take long; it sees no model."""
+
+    name: str  # ingest | silver | gold
+    layer: str  # of the table that its jobs write: bronze | silver | gold
+
+    def jobs(self, workflow: Workflow) -> QuerySet[Job]:
+        """Every job of this kind in the workflow, disabled ones too."""
+
+    def inputs(self, job: Job) -> list[str]:
+        """Names of the datasets that the job reads."""
+
+    def outputs(self, job: Job) -> list[str]:
+        """Names of the datasets that the job writes; the table comes last."""
+
+    def type_label(self, job: Job) -> str:
+        """What kind of thing it makes, for badges: `csv`, `fact`, `metric_table`."""
+
+    def create_run(self, step: Step) -> JobRun:
+        """A queued run row for the next try of the step."""
+
+    def run_of(self, run_id: Any) -> JobRun:
+        """The run row. Raises DoesNotExist."""
+
+    def runs(self, run_ids: Iterable[Any]) -> QuerySet[JobRun]:
+        """Several run rows at once, for lists."""
+
+    def to_spec(self, run: JobRun) -> dict[str, Any]:
+        """The complete, JSON-able description of what is to be done, versions of inputs pinned.
+
+        Raises `AssayError` where it cannot be run: an input that was never published.
+        """
+
+    def execute(self, spec: dict[str, Any], progress: Progress) -> StepResult:
+        """Do it: the data plane. Idempotent for a run id. Raises `AssayError`, else it is a bug."""
+
+    def record(self, run: JobRun, result: StepResult) -> None:
+        """Keep what was done: run row, catalog. Called inside the transaction that ends the step."""
+
+    def page_url(self, job: Job) -> str:
+        """Address of the job's page."""
+
+
+_kinds: dict[str, JobKind] = {}
+
+
+class UnknownKind(AssayError):
+    code = "unknown_kind"
+
+
+def register(kind: JobKind) -> None:
+    _kinds[kind.name] = kind
+
+
+def get(name: str) -> JobKind:
+    if name not in _kinds:
+        raise UnknownKind(f"There is no job kind “{name}”.", hint=f"Known are {', '.join(sorted(_kinds))}.")
+    return _kinds[name]
+
+
+def all_kinds() -> list[JobKind]:
+    return list(_kinds.values())

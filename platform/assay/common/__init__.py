@@ -1,0 +1,1 @@
+"""The ground that every Django app stands on. It imports no app."""

@@ -1,0 +1,36 @@
+"""What all tests stand on: a home of their own, fast passwords, people."""
+
+import os
+import tempfile
+
+# Before Django's settings are read: tests never touch the installation beside them.
+os.environ["ASSAY_HOME"] = tempfile.mkdtemp(prefix="assay-test-")
+os.environ.setdefault("ASSAY_SECRET_KEY", "only-for-tests-only-for-tests-only-for-tests-1234")
+os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # Playwright's sync API leaves an event loop behind
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _quick_and_apart(settings, tmp_path):
+    """Each test has its own lake, uploads and inbox."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.ASSAY_HOME = tmp_path / "home"
+    settings.ASSAY_LAKE_URL = str(tmp_path / "home" / "lake")
+    settings.ASSAY_UPLOADS_DIR = tmp_path / "home" / "uploads"
+    settings.ASSAY_LOCAL_SOURCE_ROOTS = [tmp_path / "home" / "inbox"]
+    (tmp_path / "home" / "inbox").mkdir(parents=True)
+
+
+@pytest.fixture
+def engineer(django_user_model):
+    return django_user_model.objects.create_superuser("engineer", "engineer@example.org", "correct-horse")
+
+
+@pytest.fixture
+def api(engineer):
+    from rest_framework.test import APIClient
+
+    client = APIClient()
+    client.force_authenticate(engineer)
+    return client
