@@ -1,0 +1,321 @@
+"""Publishing: one Delta commit makes a run's staged files the table's, or nothing does.
+
+The only code that commits. Delta's own checks are not enough for that: two
+overwrites of an empty partition both succeed, an app transaction lets a later
+commit with the same number pass, and nobody asks whether a file exists
+(docs/lake.md). So every commit is made on a fresh handle, without delta-rs's
+own retries, after asking what has been published before.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
+
+from ..errors import PublishConflict, SchemaChanged, StaleRun, TableMissing
+from ..ids import sequence_of
+from ..results import Published
+from ..schema import parse_type
+from ..specs import Column, TableTarget
+from .audit import check_staged
+from .evolve import Evolution, columns_of_delta, delta_fields, delta_schema, evolve, storage_type, widened_rows
+from .paths import partition_text, partition_value
+from .stage import StagedFile, Staging
+from .store import Store, open_store, reaching
+from .table import DataFile, Table, data_files_of, find_commit, open_delta, unavailable
+
+Mode = Literal["append", "overwrite", "overwrite_partition"]
+ATTEMPTS = 200
+LONGEST_PAUSE_SECONDS = 0.3
+
+
+def publish(
+    target: TableTarget,
+    staged_files: Iterable[StagedFile],
+    *,
+    run_id: str,
+    mode: Mode,
+    columns: Iterable[Column],
+    metadata: Mapping[str, Any] | None = None,
+    partitions: Iterable[Mapping[str, Any]] = (),
+) -> Published:
+    """Commit the staged files. `columns` are those of the rows, partition columns included.
+
+    `overwrite` replaces rows, schema and partitioning. `append` and
+    `overwrite_partition` keep the table's schema, add new columns to it and
+    widen its types. `overwrite_partition` replaces the partitions of the
+    staged files and those named in `partitions` (`{column: value}` each).
+    No files at all still make a version. A run that has published is not
+    published again, whatever it staged since: its first commit is returned,
+    with `already` set.
+
+    Raises, each with the table's rows as they were: `StaleRun` when a later
+    run of the dataset has published, `AuditFailed` when a staged file is
+    missing or not what was audited, `SchemaChanged` when the table cannot take
+    the columns, `PublishConflict` and `LakeUnavailable` (a retry may help).
+    """
+    work = _Publication(
+        target=target,
+        store=open_store(target.uri),
+        files=tuple(staged_files),
+        run_id=run_id,
+        mode=mode,
+        columns=tuple(columns),
+        metadata=dict(metadata or {}),
+        partitions=tuple(partitions),
+    )
+    with reaching(target.uri):
+        if before := already_published(target, run_id):
+            return before
+        check_staged(work.store, target, work.files, work.columns)
+        work.store.sync(file.path for file in work.files)
+        return _until_committed(work.store, target, run_id, work.attempt)
+
+
+def already_published(target: TableTarget, run_id: str) -> Published | None:
+    """What this run published to the table, or None. Raises `StaleRun` when a later run has, and this one has not."""
+    store = open_store(target.uri)
+    with reaching(target.uri):
+        delta = open_delta(store)
+        return delta and _published_before(store, delta, target, run_id)
+
+
+def restore(target: TableTarget, version: int, run_id: str) -> Published:
+    """Make an old version's rows and schema the newest, as a commit of its own.
+
+    Doing it again in the same run changes nothing; a run of the dataset that
+    began before it can no longer publish. Raises `TableMissing` when the
+    version or one of its files is gone.
+    """
+    store = open_store(target.uri)
+
+    def attempt() -> bool:
+        delta, old = _existing(store), Table(target.uri, version)
+        gone = [path for path, size in store.sizes(file.path for file in old.data_files).items() if size is None]
+        if gone:
+            raise TableMissing(
+                f"{len(gone)} files of version {version} of {target.dataset} are gone, e.g. {gone[0]}.",
+                hint="They were removed by maintenance. Choose a newer version.",
+            )
+        note = {"mode": "restore", "restored_version": version, "rows": old.rows}
+        delta.restore(version, commit_properties=_properties(target, run_id, note))
+        return True
+
+    with reaching(target.uri):
+        return already_published(target, run_id) or _until_committed(store, target, run_id, attempt)
+
+
+def _until_committed(store: Store, target: TableTarget, run_id: str, attempt: Callable[[], bool]) -> Published:
+    """Try until a commit of this run stands. An attempt says False when it has only prepared the table."""
+    for number in range(ATTEMPTS):
+        try:
+            # Asked anew each time: the other writer may have been an earlier try of this run.
+            if before := already_published(target, run_id):
+                return before
+            if attempt():
+                return _record(store, target, run_id)
+        except CommitFailedError:
+            time.sleep(random.uniform(0, min(LONGEST_PAUSE_SECONDS, 0.01 * 2**number)))  # noqa: S311
+        except DeltaError as error:
+            if "already exists" not in str(error):  # else another writer has just created the table
+                raise unavailable(store, error) from error
+    raise PublishConflict(
+        f"Other writers changed {target.dataset} {ATTEMPTS} times while this run tried to publish.",
+        hint="Try again when fewer jobs write to the table.",
+    )
+
+
+def _record(store: Store, target: TableTarget, run_id: str) -> Published:
+    published = _published_before(store, _existing(store), target, run_id, already=False)
+    if published is None:
+        raise PublishConflict(f"The commit of this run to {target.dataset} did not last.")
+    store.sync([f"_delta_log/{published.version:020d}.json"])
+    return published
+
+
+def _existing(store: Store) -> DeltaTable:
+    return Table(store.uri).delta
+
+
+def _published_before(
+    store: Store, delta: DeltaTable, target: TableTarget, run_id: str, already: bool = True
+) -> Published | None:
+    sequence, last = sequence_of(run_id), delta.transaction_version(target.dataset)
+    if last is None or last < sequence:
+        return None
+    if commit := find_commit(store, delta.version(), run_id):
+        table = Table(target.uri, commit.version)
+        return Published(
+            version=commit.version,
+            rows=commit.metadata["rows"],
+            table_rows=table.rows,
+            table_bytes=table.bytes,
+            table_files=len(table.data_files),
+            already=already,
+        )
+    raise StaleRun(
+        f"A later run has already published to {target.dataset}, so this one must not.",
+        hint="Nothing is wrong with the table. Start a new run if its rows should be loaded again.",
+    )
+
+
+def _properties(target: TableTarget, run_id: str, note: Mapping[str, Any]) -> CommitProperties:
+    facts = {"run_id": run_id, "dataset": target.dataset, **note}
+    return CommitProperties(
+        max_commit_retries=0,
+        custom_metadata={f"assay.{name}": json.loads(json.dumps(value, default=str)) for name, value in facts.items()},
+        app_transactions=[Transaction(target.dataset, sequence_of(run_id))],
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Publication:
+    """One call of `publish`: what each attempt needs."""
+
+    target: TableTarget
+    store: Store
+    files: tuple[StagedFile, ...]
+    run_id: str
+    mode: Mode
+    columns: tuple[Column, ...]
+    metadata: dict[str, Any]
+    partitions: tuple[Mapping[str, Any], ...]
+
+    def attempt(self) -> bool:
+        delta = open_delta(self.store)
+        if delta is None:
+            self._create("error")
+        elif self._has_other_partitions(delta):
+            self._repartition(delta)
+        elif self.mode == "overwrite":
+            self._overwrite(delta, self.files, self.columns)
+        else:
+            return self._evolve_and_add(delta)
+        return True
+
+    def _create(self, mode: Literal["error", "overwrite"]) -> None:
+        create_table_with_add_actions(
+            self.target.uri,
+            delta_schema(self.columns),
+            _adds(self.files),
+            mode=mode,
+            partition_by=list(self.target.partition_by),
+            storage_options=self.store.storage_options or None,
+            commit_properties=self._commit_properties(),
+        )
+
+    def _has_other_partitions(self, delta: DeltaTable) -> bool:
+        return tuple(delta.metadata().partition_columns) != self.target.partition_by
+
+    def _repartition(self, delta: DeltaTable) -> None:
+        # A plain overwrite would keep the old partition columns, and the new ones would read as null.
+        if self.mode != "overwrite":
+            raise SchemaChanged(
+                f"{self.target.dataset} is partitioned by {delta.metadata().partition_columns}, "
+                f"the run's rows by {list(self.target.partition_by)}.",
+                hint="Replace the whole table once, then append again.",
+            )
+        self._create("overwrite")
+
+    def _overwrite(self, delta: DeltaTable, files: Iterable[StagedFile], columns: tuple[Column, ...]) -> None:
+        delta.create_write_transaction(
+            _adds(files),
+            "overwrite",
+            delta_schema(columns),
+            list(self.target.partition_by),
+            commit_properties=self._commit_properties(),
+        )
+
+    def _evolve_and_add(self, delta: DeltaTable) -> bool:
+        change = evolve(columns_of_delta(delta), self.columns, self.target.dataset)
+        replaced = self._replaced(delta) if self.mode == "overwrite_partition" else ()
+        if change.widened:
+            self._rewrite(delta, change, {file.path for file in replaced})
+            return True
+        if change.added or change.relaxed:
+            # delta-rs appends a new column without a word and never shows it. Metadata only:
+            # should the run die now, the table has a column of nulls.
+            self._prepare(delta, change)
+            return False
+        delta.create_write_transaction(
+            [*_adds(self.files), *_removes(replaced)],
+            "append",
+            delta.schema(),
+            list(self.target.partition_by),
+            commit_properties=self._commit_properties(),
+        )
+        return True
+
+    def _prepare(self, delta: DeltaTable, change: Evolution) -> None:
+        quiet = CommitProperties(max_commit_retries=0, custom_metadata={"assay.prepares": self.run_id})
+        if change.relaxed:
+            delta.alter.drop_column_not_null(change.relaxed[0], commit_properties=quiet)
+        else:
+            delta.alter.add_columns(delta_fields(change.added), commit_properties=quiet)
+
+    def _rewrite(self, delta: DeltaTable, change: Evolution, leave_out: set[str]) -> None:
+        """Widen the rows that stay and publish them together with the new ones, in one commit.
+
+        Delta has no files of another type than the table's, so the old ones
+        are written anew, streaming. That happens once for each widening.
+        """
+        kept = [file for file in data_files_of(delta, self.store) if file.path not in leave_out]
+        with Staging(self.target, self.run_id) as staging:
+            for file in kept:
+                rows = widened_rows(file.uri, change, self.target.partition_by, self.store.storage_options)
+                staging.sink(rows, partition=file.partition_values)
+            self.store.sync(file.path for file in staging.files)
+            self._overwrite(delta, [*self.files, *staging.files], change.columns)
+
+    def _replaced(self, delta: DeltaTable) -> list[DataFile]:
+        """The files in the partitions that the staged files or the caller name."""
+        names = self.target.partition_by
+        types = {column.name: storage_type(parse_type(column.type)) for column in self.columns}
+
+        def key(values: Mapping[str, Any]) -> tuple[Any, ...]:
+            told = ((values[name], types[name]) for name in names)
+            return tuple(partition_value(v, dtype) if isinstance(v, str) else v for v, dtype in told)
+
+        wanted = {key(file.partition_values) for file in self.files} | {key(values) for values in self.partitions}
+        return [file for file in data_files_of(delta, self.store) if key(file.partition_values) in wanted]
+
+    def _commit_properties(self) -> CommitProperties:
+        note = {"mode": self.mode, "rows": sum(file.rows for file in self.files), **self.metadata}
+        return _properties(self.target, self.run_id, note)
+
+
+def _adds(files: Iterable[StagedFile]) -> list[AddAction]:
+    now = int(time.time() * 1000)
+    return [
+        AddAction(
+            path=file.path,  # not encoded: delta-rs does that
+            size=file.size,
+            partition_values=file.partition_values,
+            modification_time=now,
+            data_change=True,
+            stats=json.dumps(file.stats),
+        )
+        for file in files
+    ]
+
+
+def _removes(files: Iterable[DataFile]) -> list[RemoveAction]:
+    now = int(time.time() * 1000)
+    return [
+        RemoveAction(
+            path=file.path,
+            data_change=True,
+            deletion_timestamp=now,
+            size=file.size,
+            partition_values={name: partition_text(value) for name, value in file.partition_values.items()},
+        )
+        for file in files
+    ]
