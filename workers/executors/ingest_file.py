@@ -1,0 +1,141 @@
+"""Files in, one version of a Bronze table out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from ..checks.balance import check_balance
+from ..lake.landing import Landed, land
+from ..lake.publish import already_published, publish
+from ..lake.stage import Staging
+from ..lake.table import find_commit, open_table
+from ..progress import Progress, silent
+from ..readers import READERS
+from ..readers.unpack import plain_files
+from ..results import Published, SchemaChange, StepResult
+from ..specs import IngestFileSpec
+from .ingest_quarantine import check_threshold, refuse, refused_rows, write_quarantine
+from .ingest_rows import Reading, stage_rows
+from .ingest_schema import Resolution, resolve
+
+
+def run_ingest_file(spec: IngestFileSpec, progress: Progress = silent) -> StepResult:
+    """Land the files, type their rows, set aside what is no row, audit, and publish the rest in one commit.
+
+    The table gets the source's columns and `_ingested_at`, `_run_id`,
+    `_source_file` and, when it is partitioned by it, `_ingest_date`. Blank
+    lines are no rows. A run that has published is only reported again.
+
+    Raises, each with nothing published: `SourceMissing`, `UnreadableSource`,
+    `MissingColumns`, `BadRows` (a row was refused and the job allows none, or
+    too many were), `RowsDoNotBalance`, and whatever the lake raises.
+    """
+    if before := already_published(spec.target, spec.run_id):
+        return _reported_again(spec, before)
+    clock = _Clock()
+    with clock("land"):
+        landed = land(spec.files, spec.landing_uri, spec.run_id, spec.ingested_at, progress)
+    with TemporaryDirectory(prefix="assay-ingest-") as name, Staging(spec.target, spec.run_id) as staging:
+        folder = Path(name)
+        with clock("read"):
+            progress("read", total=sum(file.size for file in landed.files))
+            resolution, reading = _read(spec, landed, staging, folder, progress)
+        with clock("audit"):
+            progress("audit")
+            facts = _audit(spec, reading, staging, folder)
+        facts |= {
+            "landing_path": _in_lake(spec, landed.path),
+            "schema_changes": [asdict(change) for change in resolution.changes],
+        }
+        with clock("publish"):
+            progress("publish", total=facts["rows_written"])
+            published = publish(
+                spec.target,
+                staging.files,
+                run_id=spec.run_id,
+                mode=spec.write_mode,
+                columns=resolution.table_columns(spec),
+                metadata=facts,
+            )
+    return _result(spec, facts, published, clock.seconds)
+
+
+def _read(
+    spec: IngestFileSpec, landed: Landed, staging: Staging, folder: Path, progress: Progress
+) -> tuple[Resolution, Reading]:
+    reader = READERS[spec.format]
+    files = reader.open_files(plain_files(landed.files, folder, spec.csv.encoding), spec, folder)
+    sample = reader.sample(files, spec)
+    resolution = resolve(spec, files, sample)
+    for note in resolution.notes:
+        progress("read", message=note)
+    return resolution, stage_rows(spec, files, sample, resolution.plans, staging, folder)
+
+
+def _audit(spec: IngestFileSpec, reading: Reading, staging: Staging, folder: Path) -> dict[str, Any]:
+    """The run's facts, once they hold. Raises `BadRows` and `RowsDoNotBalance`."""
+    refused = refused_rows(reading, spec.run_id)
+    if spec.error_handling == "fail":
+        refuse(spec, refused)
+        quarantine, quarantined, reasons = "", 0, {}
+    else:
+        quarantine, quarantined, reasons = write_quarantine(spec, refused, folder)
+    written = sum(file.rows for file in staging.files)
+    check = check_balance(reading.rows_read, written, quarantined)
+    check_threshold(spec, reading.rows_read, quarantined, reasons, quarantine)
+    return {
+        "rows_read": reading.rows_read,
+        "rows_written": written,
+        "quarantined_rows": quarantined,
+        "quarantine_path": _in_lake(spec, quarantine),
+        "reasons": reasons,
+        "checks": [check],
+    }
+
+
+def _in_lake(spec: IngestFileSpec, uri: str) -> str:
+    """The address relative to the lake, whose root is what stands in front of the job's landing folder."""
+    return uri.removeprefix(spec.landing_uri.rstrip("/").removesuffix(f"landing/{spec.workflow}/{spec.job}"))
+
+
+def _reported_again(spec: IngestFileSpec, published: Published) -> StepResult:
+    commit = find_commit(open_table(spec.target.uri).delta, spec.run_id)
+    return _result(spec, commit.metadata, published, {})
+
+
+def _result(spec: IngestFileSpec, facts: dict[str, Any], published: Published, seconds: dict[str, float]) -> StepResult:
+    """The result from what the commit carries, so that a run reports the same however often it is asked."""
+    return StepResult(
+        rows_read=facts["rows_read"],
+        rows_written=facts["rows_written"],
+        quarantined_rows=facts["quarantined_rows"],
+        published=published,
+        columns=open_table(spec.target.uri, published.version).columns,
+        schema_changes=tuple(SchemaChange(**change) for change in facts["schema_changes"]),
+        landing_path=facts["landing_path"],
+        quarantine_path=facts["quarantine_path"],
+        reasons=facts["reasons"],
+        checks=tuple(facts["checks"]),
+        phases=seconds,
+    )
+
+
+class _Clock:
+    """Seconds spent in each phase."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, phase: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[phase] = round(time.perf_counter() - start, 3)

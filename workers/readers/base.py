@@ -1,0 +1,93 @@
+"""What the readers share: the files they read, what they found in them, and the shape of a reader."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import polars as pl
+
+from ..specs import IngestFileSpec
+
+if TYPE_CHECKING:
+    from .casts import ColumnPlan
+
+FILE, ROW = "__file", "__row"  # what a scan adds to the source's columns: the file's number and the record's, from 0
+SUSPECT = "__suspect"  # a record that only an exact second look can judge
+
+REJECTED = pl.Schema(
+    {
+        "record": pl.Int64,  # the record's number in its file, from 0, rejected ones counted
+        "kept_before": pl.Int64,  # how many records before it were kept
+        "_offset": pl.Int64,  # byte position in the unpacked file
+        "_rule": pl.String,
+        "_reason": pl.String,
+        "_raw": pl.String,
+    }
+)
+
+
+class Rejected(NamedTuple):
+    """A record that is no row, in the order of `REJECTED`."""
+
+    record: int
+    kept_before: int
+    offset: int
+    rule: str
+    reason: str
+    raw: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainFile:
+    """One local file of plain UTF-8: unpacked, decoded, ready to be scanned.
+
+    `rows` and `rejected` are known only after an exact look; without one the
+    file is scanned on trust and checked afterwards.
+    """
+
+    path: Path
+    number: int  # its place among the files of the run
+    name: str  # what `_source_file` says
+    header: tuple[str, ...] = ()  # the columns in the file's own order
+    data_offset: int = 0  # where the first record starts
+    data_line: int = 0  # physical lines before it
+    records_before: int = 0  # what `_line` counts before the first record: skipped lines and the header
+    has_quotes: bool = False
+    rows: int | None = None
+    rejected: tuple[Path, ...] = ()  # Parquet files of `REJECTED`
+
+    @property
+    def is_exact(self) -> bool:
+        return self.rows is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """The first records of every file, and some from the middle and the end."""
+
+    rows: pl.DataFrame  # as text; nested values, and what JSON itself has typed, as such
+    types: dict[str, str] = field(default_factory=dict)  # what the format itself says; CSV says nothing
+    rejected: tuple[Rejected, ...] = ()
+    is_suspect: bool = False  # the files will need an exact look
+
+
+class Reader(Protocol):
+    """One format. Every module in the registry has these functions."""
+
+    def open_files(self, files: Sequence[PlainFile], spec: IngestFileSpec, folder: Path) -> list[PlainFile]:
+        """Find each file's columns and where its records start. Raises `UnreadableSource`."""
+
+    def sample(self, files: Sequence[PlainFile], spec: IngestFileSpec) -> Sample:
+        """What the files look like, read exactly and in bounded memory."""
+
+    def scan(self, file: PlainFile, plans: Sequence[ColumnPlan], spec: IngestFileSpec) -> pl.LazyFrame:
+        """The planned columns, as their plans expect them, with `ROW` and `SUSPECT`."""
+
+    def count(self, file: PlainFile, spec: IngestFileSpec) -> int:
+        """The records in a file, counted apart from reading them."""
+
+    def examine(self, file: PlainFile, plans: Sequence[ColumnPlan], spec: IngestFileSpec, folder: Path) -> PlainFile:
+        """The exact look: set aside every record that is no row, and leave a file that scans without a doubt."""

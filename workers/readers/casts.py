@@ -1,0 +1,85 @@
+"""From text to typed values, one expression a column; what does not fit becomes null and is told apart."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import polars as pl
+
+from ..errors import InvalidSpec
+from ..schema import parse_type
+
+TRUE = ("true", "t", "yes", "y", "1")
+FALSE = ("false", "f", "no", "n", "0")
+_DEFAULT_FORMATS = {"date": "%Y-%m-%d", "timestamp": "%Y-%m-%dT%H:%M:%S%.f", "timestamptz": "%Y-%m-%dT%H:%M:%S%.f%#z"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnPlan:
+    """How one column of text becomes values; settled once, from the sample, for the whole run."""
+
+    name: str
+    type: str
+    nullable: bool = True
+    format: str | None = None  # of a date or timestamp, in strptime's language
+    strip: bool = False  # blanks around the values are padding
+    is_parsed: bool = False  # the format's own reader has already typed it: JSON numbers, structs, lists
+
+    @property
+    def is_text(self) -> bool:
+        return self.is_parsed or parse_type(self.type) == pl.String
+
+    @property
+    def can_fail(self) -> bool:
+        return not self.is_text
+
+
+def source(plan: ColumnPlan) -> pl.Expr:
+    """The text that is parsed."""
+    text = pl.col(plan.name)
+    return text.str.strip_chars(" \t") if plan.strip else text
+
+
+def typed(plan: ColumnPlan) -> pl.Expr:
+    """The value, named like the column; null where the text does not fit. Raises `InvalidSpec` for a nested type."""
+    if plan.is_text:
+        return pl.col(plan.name)
+    dtype, text = parse_type(plan.type), source(plan)
+    if dtype.is_nested():
+        raise InvalidSpec(
+            f"{plan.name}: a {plan.type} cannot be read from text.", hint="Declare the column as json or string."
+        )
+    return _parsed(text, dtype, plan).alias(plan.name)
+
+
+def unfit(plan: ColumnPlan) -> pl.Expr:
+    """Whether there is a text, not blank, that is no value of the column's type."""
+    text = source(plan)
+    return typed(plan).is_null() & text.is_not_null() & (text != "")
+
+
+def _parsed(text: pl.Expr, dtype: pl.DataType, plan: ColumnPlan) -> pl.Expr:
+    fmt = plan.format or _DEFAULT_FORMATS.get(plan.type.lower())
+    if dtype == pl.Boolean:
+        word = text.str.to_lowercase()
+        return pl.when(word.is_in(TRUE)).then(True).when(word.is_in(FALSE)).then(False)
+    if dtype == pl.Date:
+        return text.str.to_date(fmt, strict=False)
+    if dtype == pl.Time:
+        return text.str.to_time("%H:%M:%S%.f", strict=False)
+    if isinstance(dtype, pl.Datetime):
+        return _moment(text, dtype, fmt)
+    if isinstance(dtype, pl.Decimal):
+        # Polars would round what has more digits behind the point than the column.
+        inexact = text.str.contains(rf"\.\d{{{dtype.scale}}}\d*[1-9]|[eE]-")
+        return pl.when(~inexact).then(text.cast(dtype, strict=False))
+    return text.cast(dtype, strict=False)
+
+
+def _moment(text: pl.Expr, dtype: pl.Datetime, fmt: str) -> pl.Expr:
+    if not dtype.time_zone:
+        return text.str.to_datetime(fmt, strict=False, time_unit="us")
+    if re.search(r"%#?z", fmt):
+        return text.str.to_datetime(fmt, strict=False, time_unit="us", time_zone="UTC")
+    return text.str.to_datetime(fmt, strict=False, time_unit="us").dt.replace_time_zone("UTC")

@@ -1,0 +1,30 @@
+"""Column names as tables can hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import count
+
+from ..specs import Column
+
+PROVENANCE = ("_ingested_at", "_run_id", "_source_file", "_ingest_date")
+
+
+def unique_names(names: Iterable[str]) -> tuple[str, ...]:
+    """The names without blanks around them, each once: `id, ID, , _run_id` are `id, ID_2, column_3, _run_id_2`.
+
+    Case does not tell two columns of a table apart, and the names that Bronze
+    adds itself are taken.
+    """
+    taken, unique = set(PROVENANCE), []
+    for position, name in enumerate(names, 1):
+        plain = name.strip() or f"column_{position}"
+        free = next(c for n in count(1) if (c := plain if n == 1 else f"{plain}_{n}").lower() not in taken)
+        taken.add(free.lower())
+        unique.append(free)
+    return tuple(unique)
+
+
+def source_names(columns: Iterable[Column]) -> tuple[str, ...]:
+    """The columns that come from the source: all but those that Bronze adds."""
+    return tuple(column.name for column in columns if column.name not in PROVENANCE)

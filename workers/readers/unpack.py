@@ -1,0 +1,134 @@
+"""From landed bytes to plain UTF-8 files: gzip, zip and other encodings, told by content and streamed."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import shutil
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from ..errors import InvalidSpec, UnreadableSource
+from ..lake.landing import LandedFile
+from ..lake.store import open_store
+from .base import PlainFile
+
+CHUNK_BYTES = 1 << 20
+MAX_RATIO = 1100  # deflate itself cannot do much better than 1032
+MAX_UNPACKED_BYTES = 1 << 40
+_BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+
+
+def plain_files(landed: Iterable[LandedFile], folder: Path, encoding: str = "utf-8") -> list[PlainFile]:
+    """The landed files, unpacked and in UTF-8 without a byte order mark.
+
+    What already is so is used where it lies. A byte that the encoding does
+    not know becomes an invalid one, so that its row is rejected later. Raises
+    `UnreadableSource` for a broken or encrypted archive.
+    """
+    codec = _codec(encoding)
+    files: list[PlainFile] = []
+    for number, file in enumerate(landed):
+        for path, name in _unpacked(_local(file, folder / f"landed-{number}"), file.name, folder, f"plain-{number}"):
+            plain = _decoded(path, codec, folder / f"utf8-{len(files)}")
+            files.append(PlainFile(path=plain, number=len(files), name=name))
+    return files
+
+
+def _codec(encoding: str) -> str:
+    try:
+        return codecs.lookup(encoding).name
+    except LookupError:
+        raise InvalidSpec(
+            f"“{encoding}” is no encoding.", hint="Use utf-8, utf-16, latin-1 or windows-1252, for example."
+        ) from None
+
+
+def _local(file: LandedFile, copy: Path) -> Path:
+    if not file.uri.startswith("s3://"):
+        return Path(file.uri)
+    parent, _, key = file.uri.rpartition("/")
+    with open_store(parent).open(key) as source, copy.open("wb") as sink:
+        shutil.copyfileobj(source, sink, CHUNK_BYTES)
+    return copy
+
+
+def _unpacked(path: Path, name: str, folder: Path, stem: str) -> Iterator[tuple[Path, str]]:
+    with path.open("rb") as file:
+        magic = file.read(4)
+    try:
+        if magic[:2] == b"\x1f\x8b":
+            with gzip.open(path) as source:
+                yield _copy(source, folder / stem, path.stat().st_size, name), name
+        elif magic in (b"PK\x03\x04", b"PK\x05\x06"):
+            yield from _members(path, name, folder, stem)
+        else:
+            yield path, name
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        # zipfile says RuntimeError for a password and NotImplementedError for an unknown method.
+        raise UnreadableSource(
+            f"{name} cannot be unpacked: {error}", hint="Pack it again as gzip or zip without a password."
+        ) from error
+
+
+def _members(path: Path, name: str, folder: Path, stem: str) -> Iterator[tuple[Path, str]]:
+    with zipfile.ZipFile(path) as archive:
+        members = [member for member in archive.infolist() if _is_data(member)]
+        if not members:
+            raise UnreadableSource(f"{name} is an empty archive.", hint="Put at least one file into it.")
+        for number, member in enumerate(members):
+            with archive.open(member) as source:
+                plain = _copy(source, folder / f"{stem}-{number}", path.stat().st_size, name)
+            yield plain, f"{name}/{member.filename}"
+
+
+def _is_data(member: zipfile.ZipInfo) -> bool:
+    parts = member.filename.split("/")
+    return not member.is_dir() and parts[0] != "__MACOSX" and not parts[-1].startswith(".")
+
+
+def _copy(source: BinaryIO, path: Path, packed_bytes: int, name: str) -> Path:
+    limit, size = min(MAX_UNPACKED_BYTES, packed_bytes * MAX_RATIO + CHUNK_BYTES), 0
+    with path.open("wb") as sink:
+        while chunk := source.read(CHUNK_BYTES):
+            sink.write(chunk)
+            size += len(chunk)
+            if size > limit:
+                raise UnreadableSource(f"{name} unpacks to more than {limit} bytes.", hint="Is it a zip bomb?")
+    return path
+
+
+def _decoded(path: Path, codec: str, plain: Path) -> Path:
+    with path.open("rb") as file:
+        head = file.read(4)
+    # A byte order mark proves its encoding, whatever the job says.
+    bom, codec = next(((bom, told) for bom, told in _BOMS if head.startswith(bom)), (b"", codec))
+    if codec in ("utf-8", "utf-8-sig", "ascii") and not bom:
+        return path
+    with path.open("rb") as source, plain.open("wb") as sink:
+        source.seek(len(bom))
+        if codec == "utf-8":
+            shutil.copyfileobj(source, sink, CHUNK_BYTES)
+        else:
+            _transcode(source, sink, codec)
+    return plain
+
+
+def _transcode(source: BinaryIO, sink: BinaryIO, codec: str) -> None:
+    decoder = codecs.getincrementaldecoder(codec)(errors="assay_invalid")
+    while chunk := source.read(CHUNK_BYTES):
+        sink.write(decoder.decode(chunk).encode("utf-8", "surrogateescape"))
+    sink.write(decoder.decode(b"", final=True).encode("utf-8", "surrogateescape"))
+
+
+def _as_invalid(error: UnicodeError) -> tuple[str, int]:
+    """A byte that means nothing becomes U+DCFF, which `surrogateescape` writes as 0xFF: never valid UTF-8."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return "\udcff", error.end
+
+
+codecs.register_error("assay_invalid", _as_invalid)
