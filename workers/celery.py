@@ -8,7 +8,11 @@ import os
 import sys
 from pathlib import Path
 
-from celery import Celery
+from billiard.process import current_process
+
+from celery import Celery, signals
+
+from .processes import end_with_parent
 
 # `celery -A workers` is started beside manage.py, which is what puts platform/ on the path otherwise.
 _platform = str(Path(__file__).resolve().parent.parent / "platform")
@@ -19,3 +23,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "assay.settings")
 app = Celery("assay")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@signals.worker_process_init.connect
+def _end_with_the_worker(**_: object) -> None:
+    """A worker that is killed cannot end its processes: they would go on with their steps."""
+    end_with_parent(current_process()._parent_pid)

@@ -4,10 +4,12 @@ With nothing set, Assay runs on its embedded default: SQLite, a local lake and
 a broker that `manage.py up` starts as a child process.
 """
 
+import logging
 from pathlib import Path
 
 import environ
 
+from assay.common import home
 from assay.common.secret_key import load_secret_key
 from assay.shell import UNFOLD  # noqa: F401  (Unfold reads it here)
 
@@ -31,9 +33,13 @@ ASSAY_MAX_UPLOAD_BYTES = env.int("ASSAY_MAX_UPLOAD_BYTES", default=20 * 1024**3)
 ASSAY_DEFAULT_ENGINE = env("ASSAY_DEFAULT_ENGINE", default="polars")
 ASSAY_STEP_MEMORY_MB = env.int("ASSAY_STEP_MEMORY_MB", default=2048)
 ASSAY_STEP_MAX_ATTEMPTS = env.int("ASSAY_STEP_MAX_ATTEMPTS", default=3)
-# A running step touches its row this often; after three missed beats the reaper takes it back.
-ASSAY_HEARTBEAT_SECONDS = env.float("ASSAY_HEARTBEAT_SECONDS", default=5)
+# A running step touches its row this often; once it has been silent for the lease, the reaper takes it back.
+ASSAY_HEARTBEAT_SECONDS = env.float("ASSAY_HEARTBEAT_SECONDS", default=2)
 ASSAY_LEASE_SECONDS = env.float("ASSAY_LEASE_SECONDS", default=20)
+# The first retry of a failed step waits about this long, each further one twice as long.
+ASSAY_RETRY_SECONDS = env.float("ASSAY_RETRY_SECONDS", default=5)
+# A step that does not stop by itself this long after its run was cancelled is cut off.
+ASSAY_CANCEL_SECONDS = env.float("ASSAY_CANCEL_SECONDS", default=10)
 
 # --- Django --------------------------------------------------------------------
 
@@ -125,6 +131,8 @@ else:
                 "timeout": 20,
                 "init_command": "PRAGMA journal_mode=WAL;PRAGMA synchronous=NORMAL;PRAGMA foreign_keys=ON;",
             },
+            # A file, as in real life: threads that share SQLite's memory get “table is locked”.
+            "TEST": {"NAME": ASSAY_HOME / "test.sqlite3"},
         }
     }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -147,8 +155,7 @@ TIME_ZONE = env("ASSAY_TIME_ZONE", default="UTC")
 USE_TZ = True
 
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
-# One process serves its own assets; `collectstatic` is not needed.
+# The web process serves the assets from where they lie; `collectstatic` is not needed.
 WHITENOISE_USE_FINDERS = True
 
 # Large uploads go to disk, in the home folder, not through memory.
@@ -193,9 +200,10 @@ SPECTACULAR_SETTINGS = {
 
 # --- Celery ------------------------------------------------------------------------
 
-CELERY_BROKER_URL = env("ASSAY_BROKER_URL", default="")
+ASSAY_BROKER_URL = env("ASSAY_BROKER_URL", default="")
+CELERY_BROKER_URL = ASSAY_BROKER_URL or home.broker_url(ASSAY_HOME)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-# Recovery is the reaper's (ops/services): a message that comes back by itself would run long steps twice.
+# Recovery is the reaper's (ops/reaper.py): a message that comes back by itself would run long steps twice.
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 24 * 3600}
 CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
@@ -204,10 +212,16 @@ CELERY_TASK_DEFAULT_QUEUE = "control"
 CELERY_TASK_ROUTES = {"ops.tasks.run_step": {"queue": "data"}}
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULE = {
+    # A tick that had to wait is worthless: the next one does its work.
+    "reap": {"task": "ops.tasks.reap", "schedule": 3.0, "options": {"expires": 10}},
+    "start scheduled runs": {"task": "ops.tasks.start_scheduled_runs", "schedule": 15.0, "options": {"expires": 30}},
+}
 CELERY_TIMEZONE = "UTC"
 
 # --- Logs: one line of JSON an event, on standard error ------------------------------
 
+logging.captureWarnings(True)  # Python's warnings are events as well
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -218,6 +232,7 @@ LOGGING = {
         "django.request": {"level": "ERROR"},
         "celery": {"level": "WARNING"},
         "kombu": {"level": "WARNING"},
+        "uvicorn": {"level": "WARNING"},
         "botocore": {"level": "WARNING"},
     },
 }
