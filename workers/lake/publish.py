@@ -9,25 +9,24 @@ own retries, after asking what has been published before.
 
 from __future__ import annotations
 
-import json
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError
-from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
 from ..errors import PublishConflict, SchemaChanged, StaleRun, TableMissing
 from ..ids import sequence_of
 from ..results import Published
 from ..schema import parse_type
 from ..specs import Column, TableTarget
+from .actions import adds, properties, removes, table_entry
 from .audit import check_staged
 from .evolve import Evolution, columns_of_delta, delta_fields, delta_schema, evolve, storage_type, widened_rows
-from .paths import partition_text, partition_value
+from .paths import partition_value
 from .stage import StagedFile, Staging
 from .store import Store, open_store, reaching
 from .table import DataFile, Table, data_files_of, find_commit, open_delta, unavailable
@@ -74,7 +73,7 @@ def publish(
     )
     with reaching(target.uri):
         if before := already_published(target, run_id):
-            return before
+            return before  # before the files are looked at: they may be gone by now
         check_staged(work.store, target, work.files, work.columns)
         work.store.sync(file.path for file in work.files)
         return _until_committed(work.store, target, run_id, work.attempt)
@@ -97,8 +96,8 @@ def restore(target: TableTarget, version: int, run_id: str) -> Published:
     """
     store = open_store(target.uri)
 
-    def attempt() -> bool:
-        delta, old = _existing(store), Table(target.uri, version)
+    def attempt(delta: DeltaTable | None) -> bool:
+        old = Table(target.uri, version)
         gone = [path for path, size in store.sizes(file.path for file in old.data_files).items() if size is None]
         if gone:
             raise TableMissing(
@@ -106,27 +105,29 @@ def restore(target: TableTarget, version: int, run_id: str) -> Published:
                 hint="They were removed by maintenance. Choose a newer version.",
             )
         note = {"mode": "restore", "restored_version": version, "rows": old.rows}
-        delta.restore(version, commit_properties=_properties(target, run_id, note))
+        delta.restore(version, commit_properties=properties(target, run_id, note))
         return True
 
     with reaching(target.uri):
-        return already_published(target, run_id) or _until_committed(store, target, run_id, attempt)
+        return _until_committed(store, target, run_id, attempt)
 
 
-def _until_committed(store: Store, target: TableTarget, run_id: str, attempt: Callable[[], bool]) -> Published:
-    """Try until a commit of this run stands. An attempt says False when it has only prepared the table."""
+def _until_committed(
+    store: Store, target: TableTarget, run_id: str, attempt: Callable[[DeltaTable | None], bool]
+) -> Published:
+    """Try until a commit of this run stands. An attempt says False when it has not committed yet."""
     for number in range(ATTEMPTS):
         try:
-            # Asked anew each time: the other writer may have been an earlier try of this run.
-            if before := already_published(target, run_id):
+            # Asked each time, of the very handle that commits: the other writer may be a twin of this run.
+            delta = open_delta(store)
+            if delta and (before := _published_before(store, delta, target, run_id)):
                 return before
-            if attempt():
+            if attempt(delta):
                 return _record(store, target, run_id)
         except CommitFailedError:
             time.sleep(random.uniform(0, min(LONGEST_PAUSE_SECONDS, 0.01 * 2**number)))  # noqa: S311
         except DeltaError as error:
-            if "already exists" not in str(error):  # else another writer has just created the table
-                raise unavailable(store, error) from error
+            raise unavailable(store, error) from error
     raise PublishConflict(
         f"Other writers changed {target.dataset} {ATTEMPTS} times while this run tried to publish.",
         hint="Try again when fewer jobs write to the table.",
@@ -134,15 +135,11 @@ def _until_committed(store: Store, target: TableTarget, run_id: str, attempt: Ca
 
 
 def _record(store: Store, target: TableTarget, run_id: str) -> Published:
-    published = _published_before(store, _existing(store), target, run_id, already=False)
+    published = _published_before(store, Table(target.uri).delta, target, run_id, already=False)
     if published is None:
         raise PublishConflict(f"The commit of this run to {target.dataset} did not last.")
     store.sync([f"_delta_log/{published.version:020d}.json"])
     return published
-
-
-def _existing(store: Store) -> DeltaTable:
-    return Table(store.uri).delta
 
 
 def _published_before(
@@ -167,15 +164,6 @@ def _published_before(
     )
 
 
-def _properties(target: TableTarget, run_id: str, note: Mapping[str, Any]) -> CommitProperties:
-    facts = {"run_id": run_id, "dataset": target.dataset, **note}
-    return CommitProperties(
-        max_commit_retries=0,
-        custom_metadata={f"assay.{name}": json.loads(json.dumps(value, default=str)) for name, value in facts.items()},
-        app_transactions=[Transaction(target.dataset, sequence_of(run_id))],
-    )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Publication:
     """One call of `publish`: what each attempt needs."""
@@ -189,33 +177,25 @@ class _Publication:
     metadata: dict[str, Any]
     partitions: tuple[Mapping[str, Any], ...]
 
-    def attempt(self) -> bool:
-        delta = open_delta(self.store)
+    def attempt(self, delta: DeltaTable | None) -> bool:
         if delta is None:
-            self._create("error")
-        elif self._has_other_partitions(delta):
-            self._repartition(delta)
-        elif self.mode == "overwrite":
+            return self._make(0)
+        if self._has_other_partitions(delta):
+            return self._repartition(delta)
+        if self.mode == "overwrite":
             self._overwrite(delta, self.files, self.columns)
-        else:
-            return self._evolve_and_add(delta)
-        return True
+            return True
+        return self._evolve_and_add(delta)
 
-    def _create(self, mode: Literal["error", "overwrite"]) -> None:
-        create_table_with_add_actions(
-            self.target.uri,
-            delta_schema(self.columns),
-            _adds(self.files),
-            mode=mode,
-            partition_by=list(self.target.partition_by),
-            storage_options=self.store.storage_options or None,
-            commit_properties=self._commit_properties(),
-        )
+    def _make(self, version: int, replaced: Iterable[DataFile] = ()) -> bool:
+        """Put a new table, or one made anew, at exactly this version; False when another writer was faster."""
+        entry = table_entry(self.target, self.columns, self.files, replaced, self._commit_properties())
+        return self.store.create(f"_delta_log/{version:020d}.json", entry)
 
     def _has_other_partitions(self, delta: DeltaTable) -> bool:
         return tuple(delta.metadata().partition_columns) != self.target.partition_by
 
-    def _repartition(self, delta: DeltaTable) -> None:
+    def _repartition(self, delta: DeltaTable) -> bool:
         # A plain overwrite would keep the old partition columns, and the new ones would read as null.
         if self.mode != "overwrite":
             raise SchemaChanged(
@@ -223,11 +203,11 @@ class _Publication:
                 f"the run's rows by {list(self.target.partition_by)}.",
                 hint="Replace the whole table once, then append again.",
             )
-        self._create("overwrite")
+        return self._make(delta.version() + 1, data_files_of(delta, self.store))
 
     def _overwrite(self, delta: DeltaTable, files: Iterable[StagedFile], columns: tuple[Column, ...]) -> None:
         delta.create_write_transaction(
-            _adds(files),
+            adds(files),
             "overwrite",
             delta_schema(columns),
             list(self.target.partition_by),
@@ -246,7 +226,7 @@ class _Publication:
             self._prepare(delta, change)
             return False
         delta.create_write_transaction(
-            [*_adds(self.files), *_removes(replaced)],
+            [*adds(self.files), *removes(replaced)],
             "append",
             delta.schema(),
             list(self.target.partition_by),
@@ -289,33 +269,4 @@ class _Publication:
 
     def _commit_properties(self) -> CommitProperties:
         note = {"mode": self.mode, "rows": sum(file.rows for file in self.files), **self.metadata}
-        return _properties(self.target, self.run_id, note)
-
-
-def _adds(files: Iterable[StagedFile]) -> list[AddAction]:
-    now = int(time.time() * 1000)
-    return [
-        AddAction(
-            path=file.path,  # not encoded: delta-rs does that
-            size=file.size,
-            partition_values=file.partition_values,
-            modification_time=now,
-            data_change=True,
-            stats=json.dumps(file.stats),
-        )
-        for file in files
-    ]
-
-
-def _removes(files: Iterable[DataFile]) -> list[RemoveAction]:
-    now = int(time.time() * 1000)
-    return [
-        RemoveAction(
-            path=file.path,
-            data_change=True,
-            deletion_timestamp=now,
-            size=file.size,
-            partition_values={name: partition_text(value) for name, value in file.partition_values.items()},
-        )
-        for file in files
-    ]
+        return properties(self.target, self.run_id, note)

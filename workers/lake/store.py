@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import pyarrow as pa
 from pyarrow import fs
@@ -76,6 +76,13 @@ class Store:
             return _write_local(Path(path), source, on_bytes)
         return _write_object(self.filesystem, path, source, on_bytes)
 
+    def create(self, key: str, content: bytes) -> bool:
+        """Write a small file that must be new; False, and nothing changed, when there is one already."""
+        path = self.path_of(key)
+        if self.is_local:
+            return _create_local(Path(path), content)
+        return _create_object(self, path, content)
+
     def list(self, prefix: str = "") -> Iterator[Entry]:
         """Every file below the folder `prefix`, deep; none when the folder is not there."""
         selector = fs.FileSelector(self.path_of(prefix.rstrip("/")), allow_not_found=True, recursive=True)
@@ -129,6 +136,21 @@ def open_store(uri: str) -> Store:
     return Store(clean, clean, fs.LocalFileSystem(), {})
 
 
+def object_client(store: Store) -> Any:
+    """A boto3 client for what Arrow's file system cannot ask of S3: conditional writes, unfinished uploads."""
+    import boto3  # takes a third of a second, and few need it
+
+    options = store.storage_options
+    return boto3.client(
+        "s3",
+        endpoint_url=options.get("aws_endpoint_url"),
+        region_name=options["aws_region"],
+        aws_access_key_id=options.get("aws_access_key_id"),
+        aws_secret_access_key=options.get("aws_secret_access_key"),
+        aws_session_token=options.get("aws_session_token"),
+    )
+
+
 @contextmanager
 def reaching(uri: str) -> Iterator[None]:
     """Turn what the disk or the network says into `LakeUnavailable`."""
@@ -170,6 +192,37 @@ def _write_object(filesystem: fs.FileSystem, path: str, source: BinaryIO, on_byt
         raise
     sink.close()
     return written
+
+
+def _create_local(path: Path, content: bytes) -> bool:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        with part.open("xb") as sink:
+            sink.write(content)
+            sink.flush()
+            os.fsync(sink.fileno())
+        # A link, unlike a rename, fails when the name is taken.
+        os.link(part, path)
+    except FileExistsError:
+        return False
+    finally:
+        part.unlink(missing_ok=True)
+    _fsync(path.parent)
+    return True
+
+
+def _create_object(store: Store, path: str, content: bytes) -> bool:
+    from botocore.exceptions import ClientError
+
+    bucket, _, key = path.partition("/")
+    try:
+        object_client(store).put_object(Bucket=bucket, Key=key, Body=content, IfNoneMatch="*")
+    except ClientError as error:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] in (409, 412):
+            return False
+        raise OSError(str(error)) from error
+    return True
 
 
 def _copy(source: BinaryIO, write: Callable[[bytes], object], on_bytes: Callable[[int], None] | None) -> Written:
