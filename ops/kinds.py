@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
 
 class JobKind(Protocol):
-    """What `ops` asks of a kind. `execute` is the only part that may take long; it sees no model."""
+    """What `ops` asks of a kind. `execute` is the only part that may take long; it sees no model.
+
+    A run row's status, times, error and spec are `ops`' business; a kind
+    creates the row and keeps what came of it.
+    """
 
     name: str  # ingest | silver | gold
     layer: str  # of the table that its jobs write: bronze | silver | gold
@@ -58,7 +62,10 @@ class JobKind(Protocol):
         """Do it: the data plane. Idempotent for a run id. Raises `AssayError`, else it is a bug."""
 
     def record(self, run: JobRun, result: StepResult) -> None:
-        """Keep what was done: run row, catalog. Called inside the transaction that ends the step."""
+        """Keep what was done: run row (`success` already), catalog. Called inside the transaction that ends the step.
+
+        What it raises rolls the transaction back; the run is then taken over and executed again.
+        """
 
     def page_url(self, job: Job) -> str:
         """Address of the job's page."""

@@ -6,10 +6,14 @@ from django.conf import settings
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 from simple_history.models import HistoricalRecords
 
 from assay.common.policy import VisibleQuerySet
+from assay.common.problems import as_validation_error
 from assay.common.runs import ACTIVE, RunQuerySet, Timed, Trigger
+
+from . import schedule
 
 # A slug is used in addresses, folder names and as a table's name in SQL, so it is lower case.
 SLUG = RegexValidator(
@@ -34,18 +38,37 @@ class Workflow(models.Model):
     schedule_cron = models.CharField(max_length=100, blank=True, help_text="minute hour day month weekday")
     schedule_timezone = models.CharField(max_length=64, default="UTC")
     schedule_enabled = models.BooleanField(default=False)
+    next_run_at = models.DateTimeField(null=True, blank=True, editable=False, db_index=True)
     on_overlap = models.CharField(max_length=5, choices=Overlap, default=Overlap.QUEUE)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
     objects = VisibleQuerySet.as_manager()
-    history = HistoricalRecords()
+    history = HistoricalRecords(excluded_fields=["next_run_at"])
 
     class Meta:
         ordering = ["slug"]
 
     def __str__(self) -> str:
         return self.slug
+
+    def save(self, *args, **kwargs) -> None:
+        """A changed schedule counts from now; an unchanged one keeps a time that is due."""
+        same = type(self).objects.filter(
+            pk=self.pk,
+            schedule_cron=self.schedule_cron,
+            schedule_timezone=self.schedule_timezone,
+            schedule_enabled=self.schedule_enabled,
+        )
+        if not (self.pk and same.exists()):
+            self.next_run_at = schedule.next_time(self, timezone.now())
+            if kwargs.get("update_fields"):
+                kwargs["update_fields"] = {*kwargs["update_fields"], "next_run_at"}
+        super().save(*args, **kwargs)
+
+    def clean(self) -> None:
+        if problems := schedule.problems_of(self):
+            raise as_validation_error(problems)
 
 
 class Job(models.Model):
@@ -77,7 +100,8 @@ class PipelineRun(Timed):
     retry_of = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="retries")
     start_date = models.DateField(null=True, blank=True, help_text="first day of the window that the run is about")
     end_date = models.DateField(null=True, blank=True, help_text="last day of the window, included")
-    cancel_requested = models.BooleanField(default=False)
+    single_job = models.BooleanField(default=False, help_text="takes no turn among the runs of its workflow")
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
 
     objects = RunQuerySet.as_manager()
 
@@ -87,6 +111,10 @@ class PipelineRun(Timed):
 
     def __str__(self) -> str:
         return f"{self.workflow.slug} #{self.pk}"
+
+    @property
+    def cancel_requested(self) -> bool:
+        return self.cancel_requested_at is not None
 
 
 class Step(Timed):

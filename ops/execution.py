@@ -1,0 +1,196 @@
+"""How one step is carried out, from the token in a message to the rows that say how it ended."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import secrets
+import socket
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+from django.db import OperationalError, transaction
+from django.db.models import F
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from assay.common.logs import log_context
+from assay.common.runs import OPEN, JobRun, RunStatus
+from workers.errors import AssayError, Cancelled
+from workers.results import StepResult
+
+from . import kinds
+from .lease import Lease
+from .logs import StepLines, captured
+from .messages import send_advances
+from .models import PipelineRun, Step, StepLog
+from .orchestrator import end_job_run
+
+logger = logging.getLogger(__name__)
+
+LONGEST_WAIT_SECONDS = 600
+
+
+class InternalError(AssayError):
+    """A bug, as people see it: what happened stays in the worker's log, under the reference."""
+
+    code = "internal"
+
+    def __init__(self) -> None:
+        self.reference = secrets.token_hex(4)
+        super().__init__(
+            f"Something went wrong inside Assay (reference {self.reference}).",
+            hint="The worker's log has the details under this reference.",
+            reference=self.reference,
+        )
+
+
+class DatabaseUnavailable(AssayError):
+    code = "database_unavailable"
+    retryable = True
+
+
+def execute_step(step_id: int, token: str) -> None:
+    """Carry the step out if `token` is its current one and nobody has begun; else do nothing.
+
+    Every expected failure ends in the step's rows. What goes wrong while
+    those are written is raised: the lease then runs out, and the reaper gives
+    the same run to another worker.
+    """
+    step = _begin(step_id, token)
+    if step is None:
+        return
+    kind = kinds.get(step.kind)
+    lines = StepLines(step.pk, step.attempt)
+    with log_context(pipeline_run=step.pipeline_run_id, job=step.job_name, run=step.run_id), captured(lines):
+        try:
+            result = _execute(kind, step, lines)
+        except Cancelled:
+            _stop(step)
+        except AssayError as error:
+            _fail_or_retry(step, error, lines)
+        else:
+            _succeed(kind, step, result, lines)
+        finally:
+            lines.write()
+
+
+def _begin(step_id: int, token: str) -> Step | None:
+    """The claim: only the delivery that holds the row's current token hits the row, and only once."""
+    now = timezone.now()
+    begun = Step.objects.filter(pk=step_id, token=token).move(
+        old=RunStatus.QUEUED,
+        new=RunStatus.RUNNING,
+        attempt=F("attempt") + 1,
+        start_time=Coalesce("start_time", now),
+        heartbeat_at=now,
+        worker=f"{socket.gethostname()}:{os.getpid()}"[:100],
+    )
+    return Step.objects.select_related("pipeline_run__workflow").get(pk=step_id) if begun else None
+
+
+def _execute(kind: kinds.JobKind, step: Step, lines: StepLines) -> StepResult:
+    """The data plane's part, outside any transaction. Raises only `AssayError`."""
+    lease = Lease(step, lines)
+    with lease.kept():
+        try:
+            return kind.execute(_spec_of(kind, kind.run_of(step.run_id)), lease.progress)
+        except AssayError:
+            raise
+        except OperationalError as error:
+            logger.warning("the database did not answer", exc_info=True)
+            raise DatabaseUnavailable("The database did not answer.", hint="It is tried again.") from error
+        except Exception as error:
+            internal = InternalError()
+            logger.exception("step failed", extra={"reference": internal.reference})
+            raise internal from error
+
+
+def _spec_of(kind: kinds.JobKind, run: JobRun) -> dict[str, Any]:
+    """What is to be done. A run that was taken over does exactly what it was begun with."""
+    spec = run.spec or kind.to_spec(run)
+    now = timezone.now()
+    kind.runs([run.pk]).move(
+        old=RunStatus.QUEUED, new=RunStatus.RUNNING, spec=spec, start_time=Coalesce("start_time", now)
+    )
+    return spec
+
+
+def _succeed(kind: kinds.JobKind, step: Step, result: StepResult, lines: StepLines) -> None:
+    """The step's end and what is recorded of it are one transaction, fenced by the token."""
+    now = timezone.now()
+    try:
+        with transaction.atomic():
+            ended = _mine(step).move(
+                old=RunStatus.RUNNING,
+                new=RunStatus.SUCCESS,
+                end_time=now,
+                error=None,
+                rows_read=result.rows_read,
+                rows_written=result.rows_written,
+                quarantined_rows=result.quarantined_rows,
+            )
+            if not ended:
+                logger.warning("the step was taken over or cancelled before it ended")
+                return
+            kind.runs([step.run_id]).move(old=RunStatus.RUNNING, new=RunStatus.SUCCESS, end_time=now)
+            kind.record(kind.run_of(step.run_id), result)
+            _tell_who_waits(step)
+    except Exception:
+        logger.exception("what the step did could not be recorded; it is tried again")
+        raise
+
+
+def _stop(step: Step) -> None:
+    """The lease was lost: because of a cancel, which ends the step here, or to somebody who now answers for it."""
+    if PipelineRun.objects.filter(pk=step.pipeline_run_id, cancel_requested_at__isnull=False).exists():
+        _end(step, RunStatus.CANCELLED, None)
+
+
+def _fail_or_retry(step: Step, error: AssayError, lines: StepLines) -> None:
+    logger.info("step failed", extra={"code": error.code, "attempt": step.attempt})
+    lines.add(f"{error.message} {error.hint}".strip(), StepLog.Level.ERROR)
+    if not error.retryable or step.is_last_attempt:
+        _end(step, RunStatus.FAILED, error.as_dict())
+        return
+    wait = retry_wait(step.attempt)
+    lines.add(f"Attempt {step.attempt} of {step.max_attempts} failed; the next begins in {wait.total_seconds():.0f} s.")
+    now = timezone.now()
+    with transaction.atomic():
+        changes = {"token": "", "not_before": now + wait, "error": error.as_dict()}
+        if _mine(step).move(old=RunStatus.RUNNING, new=RunStatus.PENDING, **changes):
+            end_job_run(step, RunStatus.FAILED, now, error.as_dict())
+            _tell_who_waits(step)
+
+
+def retry_wait(attempt: int) -> timedelta:
+    """Twice as long after each attempt, give or take a half, so that many steps do not come back together."""
+    seconds = min(settings.ASSAY_RETRY_SECONDS * 2 ** (attempt - 1), LONGEST_WAIT_SECONDS)
+    return timedelta(seconds=seconds * random.uniform(0.5, 1.5))  # noqa: S311  (no secret)
+
+
+def _end(step: Step, status: str, error: dict[str, Any] | None) -> None:
+    now = timezone.now()
+    with transaction.atomic():
+        if _mine(step).move(old=RunStatus.RUNNING, new=status, end_time=now, error=error):
+            end_job_run(step, status, now, error)
+            _tell_who_waits(step)
+
+
+def _mine(step: Step):
+    return Step.objects.filter(pk=step.pk, token=step.token)
+
+
+def _tell_who_waits(step: Step) -> None:
+    """The job is free again: other runs that wait for it are told once that has committed."""
+    waiting = PipelineRun.objects.filter(
+        status__in=OPEN,
+        steps__status=RunStatus.PENDING,
+        steps__kind=step.kind,
+        steps__job_id=step.job_id,
+    ).exclude(pk=step.pipeline_run_id)
+    if ids := list(waiting.values_list("pk", flat=True).distinct()):
+        transaction.on_commit(partial(send_advances, ids))
