@@ -1,0 +1,170 @@
+"""From the text that a person wrote to the statement that an engine runs.
+
+parse → allow-list → names → types → rewritten for the engine → dry run on
+empty tables → compared with the target schema.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+from sqlglot import exp
+
+from workers.errors import InvalidSpec, SqlRejected
+from workers.specs import Column
+
+from . import rewrite
+from .dialects import AssayDuckDB, PolarsSQL
+from .dry_run import duckdb_columns, polars_accepts
+from .guard import near, parse, place_at, place_of
+from .resolve import Resolved, resolve
+from .types import cast_problem
+
+DIALECTS = {"duckdb": AssayDuckDB, "polars": PolarsSQL, "spark": AssayDuckDB}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameters:
+    """What `:start_date`, `:end_date` and `:run_time` stand for; a run without dates is about all of them."""
+
+    start_date: date = date.min
+    end_date: date = date.max
+    run_time: datetime = datetime(2000, 1, 1, tzinfo=UTC)  # aware
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedSql:
+    """A query that may run. Made by `check_sql` only."""
+
+    sql: str  # canonical: parsed and written again, parameters still in it; checking it gives itself
+    engine: str
+    statement: str  # what the engine runs: parameters bound, rewritten so that engines agree
+    columns: tuple[Column, ...]  # of the result: the target's, where there is a target
+    query_columns: tuple[Column, ...]  # of the query itself, before it is cast to the target
+    inputs_used: tuple[str, ...]  # aliases
+    column_lineage: dict[str, tuple[tuple[str, str], ...]]  # output → (alias, input column) pairs
+    parameters_used: tuple[str, ...] = ()  # of start_date, end_date, run_time
+    left_out: tuple[str, ...] = ()  # columns of the query that the target does not have
+
+
+def check_sql(
+    sql: str,
+    inputs: Mapping[str, tuple[Column, ...]],
+    engine: str,
+    target_columns: tuple[Column, ...] | None = None,
+    parameters: Parameters = Parameters(),
+    *,
+    leave_out_extra: bool = False,
+) -> CheckedSql:
+    """Check one SELECT over `inputs` (columns by alias) for `engine` and, if given, against the target's columns.
+
+    `leave_out_extra` is for a run: a column that `SELECT *` gained since the
+    job was saved is left out, and named in the result. Raises `SqlRejected`,
+    with `line` and `column` where they are known.
+    """
+    if engine not in DIALECTS:
+        raise InvalidSpec(f"There is no engine “{engine}”.", hint=f"Use {', '.join(sorted(DIALECTS))}.")
+    tree = parse(sql, inputs)
+    canonical = canonical_text(tree)
+    parameters_used = tuple(sorted({node.this for node in tree.find_all(exp.Placeholder)}))
+    resolved = resolve(tree, sql, inputs)
+    statement = executable(tree, inputs, engine, parameters)
+    canonical_statement = statement if engine != "polars" else executable(tree, inputs, "duckdb", parameters)
+    query_columns = duckdb_columns(canonical_statement, inputs, sql)
+    if engine == "polars":
+        polars_accepts(statement, inputs, sql, harmless=_is_harmless(tree))
+    left_out = _fit(query_columns, target_columns, resolved, sql, leave_out_extra) if target_columns else ()
+    return CheckedSql(
+        sql=canonical,
+        engine=engine,
+        statement=statement,
+        columns=target_columns or query_columns,
+        query_columns=query_columns,
+        inputs_used=resolved.inputs_used,
+        column_lineage={output.name: output.origins for output in resolved.outputs},
+        parameters_used=parameters_used,
+        left_out=left_out,
+    )
+
+
+def canonical_text(tree: exp.Expression) -> str:
+    """The tree in the canonical dialect. Parameters are written `:name`, as people write them."""
+    return re.sub(r"\$(start_date|end_date|run_time)\b", r":\1", tree.sql(dialect=AssayDuckDB, comments=False))
+
+
+def executable(
+    tree: exp.Expression, inputs: Mapping[str, tuple[Column, ...]], engine: str, parameters: Parameters
+) -> str:
+    """The resolved tree in the engine's dialect, with the parameters' values."""
+    rewrite.expand_aliases(tree)
+    tree = tree.copy()
+    rewrite.bind(tree, parameters.start_date, parameters.end_date, parameters.run_time)
+    tree = rewrite.annotate(tree, inputs)
+    rewrite.widen_arithmetic(tree)
+    if engine == "polars":
+        tree = rewrite.for_polars(tree)
+    return tree.sql(dialect=DIALECTS[engine], comments=False)
+
+
+def _is_harmless(tree: exp.Expression) -> bool:
+    """Whether the query makes nothing out of empty tables: it glues no texts together and multiplies no rows."""
+    grows = (exp.Replace, exp.RegexpReplace, exp.Concat, exp.ConcatWs, exp.DPipe, exp.GroupConcat, exp.Values)
+    if tree.find(*grows):
+        return False
+    return not (tree.find(exp.Join) and tree.find(exp.SetOperation))
+
+
+def _fit(
+    found: tuple[Column, ...],
+    target: tuple[Column, ...],
+    resolved: Resolved,
+    text: str,
+    leave_out_extra: bool,
+) -> tuple[str, ...]:
+    """Compare the query's columns with the target's; the names of those that the target lacks and that may go."""
+    types = {column.name.lower(): column.type for column in found}
+    wanted = {column.name.lower(): column for column in target}
+    missing = [column.name for column in target if column.name.lower() not in types]
+    extra = [column.name for column in found if column.name.lower() not in wanted]
+    problems = {
+        column.name: hint
+        for name, column in wanted.items()
+        if name in types and (hint := cast_problem(types[name], column.type))
+    }
+    if not (missing or problems or (extra and not leave_out_extra)):
+        return tuple(extra)
+    raise _misfit(found, wanted, missing, [] if leave_out_extra else extra, problems, resolved, text)
+
+
+def _misfit(
+    found: tuple[Column, ...],
+    wanted: Mapping[str, Column],
+    missing: list[str],
+    extra: list[str],
+    problems: Mapping[str, str],
+    resolved: Resolved,
+    text: str,
+) -> SqlRejected:
+    sentences, hints = [], []
+    if missing:
+        sentences.append(f"The query does not return {', '.join(missing)}, which the target schema has.")
+        hints += [near(name, (column.name for column in found)) for name in missing[:3]]
+    if extra:
+        sentences.append(f"The query returns {', '.join(extra)}, which the target schema lacks.")
+        hints.append("Add it to the target schema or take it out of the query.")
+    types = {column.name.lower(): column.type for column in found}
+    mismatched = [
+        {"column": name, "query": types[name.lower()], "target": wanted[name.lower()].type} for name in problems
+    ]
+    for each in mismatched:
+        sentences.append(f"{each['column']} is {each['query']} in the query and {each['target']} in the target schema.")
+        hints.append(f"{each['column']}: {problems[each['column']]}")
+    first = next(iter([*extra, *problems]), "").lower()
+    node = next((output.node for output in resolved.outputs if output.name.lower() == first), None)
+    facts = place_of(text, node) if node is not None else place_at(text, 0)
+    return SqlRejected(
+        " ".join(sentences), hint=" ".join(hints), missing=missing, extra=extra, types=mismatched, **facts
+    )
