@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from celery import chain
 from django.conf import settings
 
+from assay.common.home import NO_BROKER
 from workers.celery import app
 
 logger = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ def _advance(pipeline_run_id: int):
 
 def _send(signatures: list) -> None:
     """Never raises: the rows are written, and the reaper sends again what did not arrive."""
-    if not settings.CELERY_BROKER_URL or not signatures:
+    if settings.CELERY_BROKER_URL == NO_BROKER or not signatures:
         return
     try:
         with app.producer_or_acquire() as producer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import date
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
@@ -27,6 +28,10 @@ class JobIsRunning(AssayError):
     """One job has one run at a time."""
 
     code = "job_is_running"
+
+
+class WorkflowIsRunning(AssayError):
+    code = "workflow_is_running"
 
 
 class NothingToRetry(AssayError):
@@ -116,6 +121,23 @@ def retry_run(run: PipelineRun, user: AbstractBaseUser | None = None, *, send: b
         )
         _copy_steps(again, left)
     return _set_going(again, send)
+
+
+def planned_steps(run: PipelineRun) -> list[dict[str, Any]]:
+    """What the run does, in order: `[{job, kind, after: [names]}]`."""
+    steps = run.steps.order_by("pk").prefetch_related("upstream")
+    return [
+        {"job": step.job_name, "kind": step.kind, "after": [above.job_name for above in step.upstream.all()]}
+        for step in steps
+    ]
+
+
+def delete_workflow(workflow: Workflow) -> None:
+    """Its jobs and their runs go with it; the tables in the lake stay."""
+    if workflow.pipeline_runs.open().exists():
+        hint = "Cancel its runs, or wait for them, then delete it."
+        raise WorkflowIsRunning(f"{workflow.slug} has runs that go on.", hint=hint)
+    workflow.delete()
 
 
 def start_scheduled_runs() -> list[PipelineRun]:
