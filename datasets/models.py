@@ -98,6 +98,10 @@ class DatasetJob(Job):
     class Meta(Job.Meta):
         constraints = [models.UniqueConstraint(fields=["workflow", "name"], name="dataset_job_name")]
 
+    @property
+    def dataset_name(self) -> str:
+        return f"{self.layer}.{self.workflow.slug}.{self.name}"
+
     def clean(self) -> None:
         from .validation import problems_of
 

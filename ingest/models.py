@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -82,6 +84,15 @@ class Upload(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def path(self) -> Path:
+        """Where its bytes lie."""
+        return Path(settings.ASSAY_UPLOADS_DIR) / str(self.id) / self.name
+
+    def remove_files(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self.path.parent.rmdir()
+
 
 class IngestJob(Job):
     """A source and how it becomes `landing.{workflow}.{name}` and `bronze.{workflow}.{name}`."""
@@ -108,6 +119,14 @@ class IngestJob(Job):
 
     class Meta(Job.Meta):
         constraints = [models.UniqueConstraint(fields=["workflow", "name"], name="ingest_job_name")]
+
+    @property
+    def landing_name(self) -> str:
+        return f"landing.{self.workflow.slug}.{self.name}"
+
+    @property
+    def bronze_name(self) -> str:
+        return f"bronze.{self.workflow.slug}.{self.name}"
 
     def clean(self) -> None:
         from .validation import problems_of

@@ -1,0 +1,168 @@
+"""Silver and Gold jobs and their runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema, extend_schema_field
+from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from assay.common.api import ModelSerializer, ReadOnlyModelViewSet
+from assay.common.fields import ColumnSerializer, ColumnsField
+from ops.job_api import (
+    JOB_FIELDS,
+    RUN_FIELDS,
+    JobRunSerializer,
+    JobViewSet,
+    job_schema,
+    with_pipeline_run,
+)
+from workers.results import Preview
+
+from . import services
+from .models import DatasetJob, DatasetRun
+from .transforms import TransformConfig
+from .validation import fill_in
+
+NAMES_SCHEMA = {"type": "array", "items": {"type": "string"}}
+INPUTS_SCHEMA = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {
+            "dataset": {"type": "string", "description": "layer.workflow.name"},
+            "alias": {"type": "string", "description": "what the SQL calls it; default: the dataset's own name"},
+        },
+        "required": ["dataset"],
+    },
+}
+
+
+@extend_schema_field(INPUTS_SCHEMA)
+class InputsField(serializers.JSONField):
+    pass
+
+
+@extend_schema_field(NAMES_SCHEMA)
+class NamesField(serializers.JSONField):
+    pass
+
+
+@extend_schema_field(TransformConfig)
+class ConfigField(serializers.JSONField):
+    pass
+
+
+@extend_schema_field({"type": "array", "items": {"type": "object", "additionalProperties": {}}})
+class RulesField(serializers.JSONField):
+    pass
+
+
+class DatasetJobSerializer(ModelSerializer):
+    layer = serializers.CharField(read_only=True)
+    inputs = InputsField()
+    config = ConfigField(required=False, help_text="of the transform_type; empty for sql")
+    target_schema = ColumnsField(required=False, help_text="left out or empty: proposed from the checked query")
+    partition_by = NamesField(required=False)
+    merge_keys = NamesField(required=False)
+    data_quality = RulesField(required=False)
+
+    class Meta:
+        model = DatasetJob
+        fields = (
+            *JOB_FIELDS,
+            "layer",
+            "dataset_type",
+            "grain",
+            "change_pattern",
+            "primary_use_case",
+            "inputs",
+            "transform_type",
+            "sql_text",
+            "config",
+            "engine",
+            "target_schema",
+            "format",
+            "compression",
+            "refresh_mode",
+            "partition_by",
+            "merge_keys",
+            "data_quality",
+        )
+        filled_in = ("inputs", "target_schema")
+
+    def _candidate(self, attrs: dict[str, Any]) -> DatasetJob:
+        record = super()._candidate(attrs)
+        fill_in(record)
+        return record
+
+
+class DatasetRunSerializer(JobRunSerializer):
+    layer = serializers.CharField(source="job.layer", read_only=True)
+
+    class Meta:
+        model = DatasetRun
+        fields = read_only_fields = (*RUN_FIELDS, "layer", "input_versions")
+
+
+class StatementSerializer(serializers.Serializer):
+    engine = serializers.CharField()
+    statement = serializers.CharField(allow_null=True, help_text="none while the inputs' columns are not known")
+    error = serializers.CharField(allow_null=True, help_text="why this engine cannot run it")
+
+
+class GeneratedSqlSerializer(serializers.Serializer):
+    """The checked query, and what each engine would run."""
+
+    sql = serializers.CharField()
+    engines = StatementSerializer(many=True)
+    columns = ColumnSerializer(many=True)
+    warnings = serializers.ListField(child=serializers.CharField())
+
+
+class DatasetJobViewSet(JobViewSet):
+    queryset = DatasetJob.objects.all()
+    serializer_class = DatasetJobSerializer
+    run_serializer_class = DatasetRunSerializer
+    filterset_fields = ("dataset_type", "transform_type", "engine", "enabled")
+
+    def get_queryset(self):
+        return super().get_queryset().filter(layer=self.kind_name)
+
+    def fixed_fields(self) -> dict[str, Any]:
+        return {**super().fixed_fields(), "layer": self.kind_name}
+
+    def preview_of(self, job: DatasetJob) -> Preview:
+        return services.preview(job)
+
+    @extend_schema(responses=GeneratedSqlSerializer)
+    @action(detail=True, methods=["get"])
+    def sql(self, request: Request, **kwargs: str) -> Response:
+        """The SQL that the job stands for, and what each engine would run."""
+        return Response(services.generated_sql(self.get_object()))
+
+
+@job_schema(DatasetRunSerializer)
+class SilverJobViewSet(DatasetJobViewSet):
+    """What makes Silver tables out of Bronze."""
+
+    kind_name = "silver"
+
+
+@job_schema(DatasetRunSerializer)
+class GoldJobViewSet(DatasetJobViewSet):
+    """What makes Gold tables out of Silver."""
+
+    kind_name = "gold"
+
+
+class DatasetRunViewSet(ReadOnlyModelViewSet):
+    queryset = DatasetRun.objects.select_related("job__workflow")
+    serializer_class = DatasetRunSerializer
+    filterset_fields = ("status", "trigger")
+
+    def get_queryset(self):
+        return with_pipeline_run(super().get_queryset())

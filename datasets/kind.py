@@ -1,0 +1,70 @@
+"""What Silver and Gold jobs are to the orchestrator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db.models import QuerySet
+from django.urls import reverse
+
+from ops.models import Step, Workflow
+from workers.progress import Progress
+from workers.results import StepResult
+from workers.specs import SqlSpec, from_json, to_json
+
+from . import services
+from .models import DatasetJob, DatasetRun
+
+
+class DatasetKind:
+    """A job that makes one table of a layer out of other tables."""
+
+    name: str
+    layer: str
+
+    def jobs(self, workflow: Workflow) -> QuerySet[DatasetJob]:
+        return DatasetJob.objects.filter(workflow=workflow, layer=self.layer)
+
+    def inputs(self, job: DatasetJob) -> list[str]:
+        return [given["dataset"] for given in job.inputs]
+
+    def outputs(self, job: DatasetJob) -> list[str]:
+        return [job.dataset_name]
+
+    def type_label(self, job: DatasetJob) -> str:
+        return job.dataset_type
+
+    def create_run(self, step: Step) -> DatasetRun:
+        run = step.pipeline_run
+        return DatasetRun.objects.create(
+            job_id=step.job_id, step_id=step.pk, status="queued", trigger=run.trigger, started_by_id=run.started_by_id
+        )
+
+    def run_of(self, run_id: Any) -> DatasetRun:
+        return DatasetRun.objects.select_related("job__workflow").get(pk=run_id)
+
+    def runs(self, run_ids: Iterable[Any]) -> QuerySet[DatasetRun]:
+        return DatasetRun.objects.select_related("job__workflow").filter(pk__in=list(run_ids))
+
+    def to_spec(self, run: DatasetRun) -> dict[str, Any]:
+        return to_json(services.spec_of_run(run))
+
+    def execute(self, spec: dict[str, Any], progress: Progress) -> StepResult:
+        from workers.executors.sql import run_sql
+
+        return run_sql(from_json(SqlSpec, spec), progress)
+
+    def record(self, run: DatasetRun, result: StepResult) -> None:
+        services.record_run(run, result)
+
+    def page_url(self, job: DatasetJob) -> str:
+        return reverse("datasets:job-detail", args=[job.workflow.slug, job.layer, job.name])
+
+
+class SilverKind(DatasetKind):
+    name = layer = "silver"
+
+
+class GoldKind(DatasetKind):
+    name = layer = "gold"

@@ -1,0 +1,13 @@
+"""A SELECT that a person wrote."""
+
+from __future__ import annotations
+
+from .base import Inputs, NoOptions, Transform
+
+
+class Sql(Transform):
+    name, layers, options, available = "sql", ("silver", "gold"), NoOptions, True
+    sql_field = "sql_text"
+
+    def sql(self, job, inputs: Inputs) -> str:
+        return job.sql_text

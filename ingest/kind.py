@@ -1,0 +1,60 @@
+"""What an ingest job is to the orchestrator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db.models import QuerySet
+from django.urls import reverse
+
+from ops.models import Step, Workflow
+from workers.progress import Progress
+from workers.results import StepResult
+from workers.specs import IngestFileSpec, from_json, to_json
+
+from . import services
+from .models import IngestJob, IngestRun
+
+
+class IngestKind:
+    name = "ingest"
+    layer = "bronze"
+
+    def jobs(self, workflow: Workflow) -> QuerySet[IngestJob]:
+        return IngestJob.objects.filter(workflow=workflow)
+
+    def inputs(self, job: IngestJob) -> list[str]:
+        return []
+
+    def outputs(self, job: IngestJob) -> list[str]:
+        return [job.landing_name, job.bronze_name]
+
+    def type_label(self, job: IngestJob) -> str:
+        return job.format
+
+    def create_run(self, step: Step) -> IngestRun:
+        run = step.pipeline_run
+        return IngestRun.objects.create(
+            job_id=step.job_id, step_id=step.pk, status="queued", trigger=run.trigger, started_by_id=run.started_by_id
+        )
+
+    def run_of(self, run_id: Any) -> IngestRun:
+        return IngestRun.objects.select_related("job__workflow").get(pk=run_id)
+
+    def runs(self, run_ids: Iterable[Any]) -> QuerySet[IngestRun]:
+        return IngestRun.objects.select_related("job__workflow").filter(pk__in=list(run_ids))
+
+    def to_spec(self, run: IngestRun) -> dict[str, Any]:
+        return to_json(services.spec_of(run.job, str(run.pk)))
+
+    def execute(self, spec: dict[str, Any], progress: Progress) -> StepResult:
+        from workers.executors.ingest_file import run_ingest_file
+
+        return run_ingest_file(from_json(IngestFileSpec, spec), progress)
+
+    def record(self, run: IngestRun, result: StepResult) -> None:
+        services.record_run(run, result)
+
+    def page_url(self, job: IngestJob) -> str:
+        return reverse("ingest:job-detail", args=[job.workflow.slug, job.name])

@@ -1,0 +1,198 @@
+"""What spans several records or the data plane: uploads, a job's place in the catalog, its spec, its preview."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from pathlib import PurePath
+from typing import Any
+
+from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
+from django.utils import timezone
+
+from assay.common.columns import as_columns
+from catalog import services as catalog
+from workers.errors import AssayError, NotAvailableYet
+from workers.ids import new_run_id
+from workers.lake.paths import landing_uri
+from workers.results import Preview
+from workers.specs import Column, IngestFileSpec, TableTarget
+
+from .models import IngestJob, IngestRun, Upload
+from .sources import SOURCES
+from .sources.base import Csv
+
+READABLE_FORMATS = ("csv", "json", "ndjson")
+
+
+class UploadTooLarge(AssayError):
+    code = "upload_too_large"
+
+    @classmethod
+    def for_file(cls, name: str) -> UploadTooLarge:
+        return cls(
+            f"{name} is larger than {settings.ASSAY_MAX_UPLOAD_BYTES:,} bytes.",
+            hint="Put the file into a source folder and use file_local, or raise ASSAY_MAX_UPLOAD_BYTES.",
+            attr="file",
+            http_status=413,
+        )
+
+
+# --- uploads -------------------------------------------------------------------------
+
+
+def save_upload(file: UploadedFile, user=None) -> Upload:
+    """Keep a file as it came, at `{uploads}/{id}/{name}`, hashed while it is written, in bounded memory.
+
+    Raises `UploadTooLarge`; nothing is left of such a file.
+    """
+    upload = Upload(name=safe_name(file.name), created_by=user)
+    upload.path.parent.mkdir(parents=True)
+    try:
+        upload.size, upload.sha256 = _write(file, upload)
+        upload.save()
+    except BaseException:
+        upload.remove_files()
+        raise
+    return upload
+
+
+def _write(file: UploadedFile, upload: Upload) -> tuple[int, str]:
+    limit, size, digest = settings.ASSAY_MAX_UPLOAD_BYTES, 0, hashlib.sha256()
+    with upload.path.open("xb") as kept:
+        for chunk in file.chunks():
+            size += len(chunk)
+            if size > limit:
+                raise UploadTooLarge.for_file(f"“{upload.name}”")
+            digest.update(chunk)
+            kept.write(chunk)
+    return size, digest.hexdigest()
+
+
+def safe_name(name: str | None) -> str:
+    """The last part of a file's name, without characters that mean something to a shell, a path or a log."""
+    last = PurePath((name or "").replace("\\", "/")).name
+    plain = unicodedata.normalize("NFC", last)
+    plain = "".join(char for char in plain if char.isprintable() and char not in '/\\:*?"<>|').strip(" .")
+    stem, dot, suffix = plain.rpartition(".")
+    if len(plain.encode()) > 200:
+        plain = stem.encode()[:180].decode(errors="ignore") + dot + suffix[:15]
+    return plain if re.search(r"\w", plain) else "upload"
+
+
+# --- the catalog ---------------------------------------------------------------------
+
+
+def declare(job: IngestJob) -> None:
+    """Tell the catalog of the two datasets that the job makes."""
+    workflow, name = job.workflow.slug, job.name
+    common = {"workflow": workflow, "description": job.description, "job": name}
+    catalog.declare(job.landing_name, layer="landing", type=job.format, path=f"landing/{workflow}/{name}", **common)
+    catalog.declare(
+        job.bronze_name,
+        layer="bronze",
+        type="reference" if job.is_reference else "",
+        columns=_declared_columns(job),
+        path=f"bronze/{workflow}/{name}",
+        upstream=[job.landing_name],
+        **common,
+    )
+
+
+def retire(job: IngestJob) -> None:
+    catalog.retire(job.bronze_name)
+    catalog.retire(job.landing_name)
+
+
+def _declared_columns(job: IngestJob) -> tuple[Column, ...]:
+    """Bronze's columns where the job says them: its own, then those that Assay adds."""
+    if job.schema_mode != "user":
+        return ()
+    provenance = {"_ingested_at": "timestamptz", "_run_id": "string", "_source_file": "string"}
+    if job.partition_mode == "date":
+        provenance["_ingest_date"] = "date"
+    return as_columns(job.user_schema) + tuple(Column(name=name, type=kind) for name, kind in provenance.items())
+
+
+# --- running -------------------------------------------------------------------------
+
+
+def spec_of(job: IngestJob, run_id: str) -> IngestFileSpec:
+    """What exactly a run of the job does.
+
+    Raises `NotAvailableYet` for what is valid but cannot run, `SourceMissing` where there is no file.
+    """
+    _refuse_what_cannot_run(job)
+    options = _options_of(job)
+    lake, workflow = settings.ASSAY_LAKE_URL, job.workflow.slug
+    return IngestFileSpec(
+        run_id=run_id,
+        workflow=workflow,
+        job=job.name,
+        files=SOURCES[job.source_type].files(options),
+        format=job.format,
+        csv=(options.csv or Csv()).as_spec(),
+        records_path=options.records_path,
+        landing_uri=landing_uri(lake, workflow, job.name),
+        target=TableTarget(
+            dataset=job.bronze_name,
+            uri=catalog.lake_uri(job.bronze_name),
+            partition_by=("_ingest_date",) if job.partition_mode == "date" else (),
+            date_pattern=job.partition_pattern,
+            compression=job.compression,
+        ),
+        schema_mode=job.schema_mode,
+        columns=as_columns(job.user_schema) if job.schema_mode == "user" else (),
+        write_mode=job.write_mode,
+        error_handling=job.error_handling,
+        quarantine_uri=f"{lake}/{job.quarantine_path}" if job.error_handling == "quarantine" else "",
+        bad_row_threshold=job.bad_row_threshold,
+        ingested_at=timezone.now(),
+    )
+
+
+def _options_of(job: IngestJob) -> Any:
+    """The source's options. The job was validated when it was saved; what it names may be gone since."""
+    source = SOURCES[job.source_type]
+    return source.options.model_validate(job.config[source.part])
+
+
+def _refuse_what_cannot_run(job: IngestJob) -> None:
+    source = SOURCES[job.source_type]
+    if not source.available:
+        source.files(None)
+    if job.format not in READABLE_FORMATS:
+        raise NotAvailableYet(
+            f"Files of the format {job.format} cannot be read yet.", hint=f"Use {', '.join(READABLE_FORMATS)}."
+        )
+    if job.incremental_mode == "incremental":
+        raise NotAvailableYet(
+            "Files cannot be loaded incrementally yet.", hint="Use incremental_mode full with write_mode append."
+        )
+    if not job.force_to_parquet:
+        raise NotAvailableYet(
+            "Bronze cannot keep files in their own format yet.",
+            hint="Set force_to_parquet; Landing keeps the files as received.",
+        )
+
+
+def preview(job: IngestJob) -> Preview:
+    """The inferred schema, a profile and the first rows, read in a child process; nothing is written.
+
+    The job need not be saved. Raises what a run would raise, and `ResourceLimit`.
+    """
+    from workers.executors.ingest_file import preview_file
+    from workers.sandbox import run_apart
+
+    return run_apart(preview_file, spec_of(job, str(new_run_id())))
+
+
+def record_run(run: IngestRun, result) -> None:
+    """Take over what the data plane did: the run's row, then the catalog's."""
+    run.keep(result)
+    run.landing_path, run.quarantine_path = result.landing_path, result.quarantine_path
+    run.save()
+    catalog.record_landing(run.job.landing_name, rows=result.rows_read)
+    catalog.record_version(run.job.bronze_name, run_id=run.pk, published=result.published, columns=result.columns)

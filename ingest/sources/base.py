@@ -1,0 +1,87 @@
+"""What every source is: a name, the part of `config` it reads, its options, and how it finds its files."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field, field_validator, model_validator
+
+from assay.common.options import Options
+from assay.common.problems import Problem
+from workers.errors import NotAvailableYet
+from workers.specs import CsvOptions, SourceFile
+
+PARTS = ("file", "db", "api")
+FILE_FORMATS = ("csv", "json", "ndjson", "parquet", "excel")
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=80, description="name of a connection")]
+
+
+class Csv(Options):
+    """How a CSV file is written."""
+
+    delimiter: str = Field(",", min_length=1, max_length=1, description="one character between the fields")
+    quote_char: str = Field('"', max_length=1, description="one character around a field; empty: fields have none")
+    has_header: bool = Field(True, description="the first row names the columns")
+    encoding: str = Field("utf-8", description="as Python names it: utf-8, latin-1, windows-1252, …")
+    null_values: list[str] = Field([""], max_length=50, description="texts that mean that there is no value")
+    skip_rows: int = Field(0, ge=0, le=1_000_000, description="lines in front of the header that are passed over")
+
+    @field_validator("delimiter", "quote_char")
+    @classmethod
+    def _one_plain_character(cls, value: str) -> str:
+        if value in ("\n", "\r", "\0") or len(value.encode()) > 1:
+            raise ValueError("this must be one ASCII character, and no line end")
+        return value
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str) -> str:
+        try:
+            codecs.lookup(value)
+        except (LookupError, ValueError):
+            raise ValueError(f"“{value}” is no known encoding; try utf-8, utf-16, latin-1 or windows-1252") from None
+        return value
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Csv:
+        if self.delimiter == self.quote_char:
+            raise ValueError("delimiter and quote_char must differ")
+        return self
+
+    def as_spec(self) -> CsvOptions:
+        return CsvOptions(**{**self.model_dump(), "null_values": tuple(self.null_values)})
+
+
+class FileOptions(Options):
+    """What all sources of files share."""
+
+    csv: Csv | None = Field(None, description="how a CSV file is written; for the format csv only")
+    records_path: str = Field(
+        "",
+        max_length=200,
+        description="where a JSON document keeps its records, as in `data.items`; empty: the top level",
+    )
+
+
+class Source:
+    """The base of all sources. One that this version cannot run yet says so when it is asked for its files."""
+
+    name: ClassVar[str]
+    part: ClassVar[str]
+    options: ClassVar[type[Options]]
+    formats: ClassVar[tuple[str, ...]] = FILE_FORMATS
+    available: ClassVar[bool] = False  # whether this version can run it
+
+    def problems(self, options: Any, path: str) -> Iterator[Problem]:
+        """What the options' own model cannot see: whether what they name is there and may be read."""
+        return iter(())
+
+    def files(self, options: Any) -> tuple[SourceFile, ...]:
+        """The files of one run. Raises `NotAvailableYet`, or `SourceMissing` where there is none."""
+        raise NotAvailableYet(
+            f"Jobs of the source type {self.name} can be saved, but this version of Assay cannot run them.",
+            hint="Use file_upload or file_local for now.",
+        )

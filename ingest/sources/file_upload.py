@@ -1,0 +1,44 @@
+"""One file that somebody uploaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import UUID
+
+from pydantic import Field
+
+from assay.common.problems import Problem
+from ingest.models import Upload
+from workers.errors import SourceMissing
+from workers.specs import SourceFile
+
+from .base import FileOptions, Source
+
+
+class FileUploadOptions(FileOptions):
+    upload: str = Field(description="id of an upload, as POST /api/uploads/ answers it")
+
+
+class FileUpload(Source):
+    name, part, options, available = "file_upload", "file", FileUploadOptions, True
+
+    def problems(self, options: FileUploadOptions, path: str) -> Iterator[Problem]:
+        if find_upload(options.upload) is None:
+            yield Problem(
+                f"{path}.upload", f"There is no upload “{options.upload}”. Upload the file first.", "unknown_upload"
+            )
+
+    def files(self, options: FileUploadOptions) -> tuple[SourceFile, ...]:
+        upload = find_upload(options.upload)
+        if upload is None or not upload.path.is_file():
+            raise SourceMissing(
+                f"The upload “{options.upload}” is gone.", hint="Upload the file again and name it in the job."
+            )
+        return (SourceFile(uri=str(upload.path), name=upload.name),)
+
+
+def find_upload(upload_id: str) -> Upload | None:
+    try:
+        return Upload.objects.filter(pk=UUID(upload_id)).first()
+    except ValueError:
+        return None

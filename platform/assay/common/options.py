@@ -1,0 +1,63 @@
+"""Declared options: one pydantic model each, from which validation, forms and OpenAPI come."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from .problems import Problem
+
+Declared = TypeVar("Declared", bound="Options")
+
+
+class Options(BaseModel):
+    """The base of all declared options: what is not declared is refused, and "5" is no number."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def read_options(kind: type[Declared], data: Any, path: str) -> tuple[Declared | None, list[Problem]]:
+    """The options, or None and what is wrong with them, each at its dotted path below `path`."""
+    if not isinstance(data, dict):
+        return None, [Problem(path, "This must be an object.", "wrong_type")]
+    try:
+        # JSON mode: strict about types, and yet a list may become a tuple.
+        return kind.model_validate_json(json.dumps(data), strict=True), []
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_input=False)
+        return None, [_problem(fault, kind, data, path) for fault in faults]
+
+
+def _problem(fault: dict[str, Any], kind: type[Options], data: dict, path: str) -> Problem:
+    place = list(_written_path(fault["loc"], data))
+    if fault["type"] in ("union_tag_not_found", "union_tag_invalid"):
+        place.append("type")
+    attr = ".".join([path, *map(str, place)])
+    if fault["type"] == "missing":
+        return Problem(attr, "This is needed.", "required")
+    if fault["type"] == "extra_forbidden":
+        known = f" Known are {', '.join(sorted(kind.model_fields))}." if len(place) == 1 else ""
+        return Problem(attr, f"There is no option “{place[-1]}”.{known}", "unknown_field")
+    return Problem(attr, _sentence(fault["msg"]), fault["type"])
+
+
+def _written_path(location: Iterable[Any], data: Any) -> Iterable[Any]:
+    """The path as it stands in the data: pydantic also names the member of a union, which nobody wrote."""
+    location = list(location)
+    for position, part in enumerate(location):
+        is_last = position == len(location) - 1
+        if isinstance(data, dict) and part not in data and not is_last:
+            continue
+        yield part
+        if isinstance(data, dict):
+            data = data.get(part)
+        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+            data = data[part]
+
+
+def _sentence(text: str) -> str:
+    text = text.removeprefix("Value error, ").removeprefix("Assertion failed, ").replace("Input should be", "Must be")
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?", "!")) else ".")
