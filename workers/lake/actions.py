@@ -40,7 +40,7 @@ def adds(files: Iterable[StagedFile]) -> list[AddAction]:
             partition_values=file.partition_values,
             modification_time=now,
             data_change=True,
-            stats=json.dumps(file.stats),
+            stats=_plain(file.stats),
         )
         for file in files
     ]
@@ -57,7 +57,7 @@ def table_entry(
     target: TableTarget,
     columns: tuple[Column, ...],
     files: Iterable[StagedFile],
-    replaced: Iterable[DataFile],
+    replaced: Iterable[DataFile] | None,
     commit_properties: CommitProperties,
 ) -> bytes:
     """The log entry that makes a table of these files, or remakes it from `replaced`.
@@ -77,10 +77,12 @@ def table_entry(
         lines = Path(scratch, "_delta_log", f"{0:020d}.json").read_text().splitlines()
     info = json.loads(lines[0])
     info["commitInfo"]["operationParameters"]["location"] = target.uri
-    gone = [{"remove": _removal(file)} for file in replaced]
-    if gone:
+    if replaced is not None:
         info["commitInfo"]["operation"] = "CREATE OR REPLACE TABLE"
-    return "\n".join([json.dumps(info), *lines[1:], *map(json.dumps, gone)]).encode()
+        # The table keeps its protocol: a lower one would lock out who reads its older versions.
+        lines = [line for line in lines if not line.startswith('{"protocol"')]
+        lines += [_plain({"remove": _removal(file)}) for file in replaced]
+    return "\n".join([_plain(info), *lines[1:]]).encode()
 
 
 def _removal(file: DataFile) -> dict[str, Any]:
@@ -96,6 +98,11 @@ def _removal(file: DataFile) -> dict[str, Any]:
 
 def _texts(file: DataFile) -> dict[str, str | None]:
     return {name: partition_text(value) for name, value in file.partition_values.items()}
+
+
+def _plain(action: dict[str, Any]) -> str:
+    # Polars misreads an escaped pair of surrogates, and would skip files that hold such a text.
+    return json.dumps(action, ensure_ascii=False)
 
 
 def _now() -> int:

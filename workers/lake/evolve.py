@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import polars as pl
@@ -98,6 +99,11 @@ def _merge(old: Column, new: Column, dataset: str) -> Column:
             new=new.type,
         )
     return Column(name=old.name, type=kind, nullable=nullable)
+
+
+def needs_plain_timestamps(columns: tuple[Column, ...]) -> bool:
+    """Whether a column holds timestamps without a zone, at any depth: a feature that a table must declare."""
+    return any(re.search(r"\btimestamp\b", column.type) for column in columns)
 
 
 def delta_schema(columns: tuple[Column, ...]) -> Schema:

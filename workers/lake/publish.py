@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from deltalake import CommitProperties, DeltaTable
+from deltalake import CommitProperties, DeltaTable, TableFeatures
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from ..errors import PublishConflict, SchemaChanged, StaleRun, TableMissing
@@ -25,7 +25,16 @@ from ..schema import parse_type
 from ..specs import Column, TableTarget
 from .actions import adds, properties, removes, table_entry
 from .audit import check_staged
-from .evolve import Evolution, columns_of_delta, delta_fields, delta_schema, evolve, storage_type, widened_rows
+from .evolve import (
+    Evolution,
+    columns_of_delta,
+    delta_fields,
+    delta_schema,
+    evolve,
+    needs_plain_timestamps,
+    storage_type,
+    widened_rows,
+)
 from .paths import partition_value
 from .stage import StagedFile, Staging
 from .store import Store, open_store, reaching
@@ -34,6 +43,7 @@ from .table import DataFile, Table, data_files_of, find_commit, open_delta, unav
 Mode = Literal["append", "overwrite", "overwrite_partition"]
 ATTEMPTS = 200
 LONGEST_PAUSE_SECONDS = 0.3
+PLAIN_TIMESTAMPS = "timestampNtz"
 
 
 def publish(
@@ -105,7 +115,11 @@ def restore(target: TableTarget, version: int, run_id: str) -> Published:
                 hint="They were removed by maintenance. Choose a newer version.",
             )
         note = {"mode": "restore", "restored_version": version, "rows": old.rows}
-        delta.restore(version, commit_properties=properties(target, run_id, note))
+        told = properties(target, run_id, note)
+        if version == delta.version():  # delta-rs refuses; a commit all the same, to hold off earlier runs
+            delta.create_write_transaction([], "append", delta.schema(), list(old.partition_by), commit_properties=told)
+        else:
+            delta.restore(version, commit_properties=told)
         return True
 
     with reaching(target.uri):
@@ -180,6 +194,14 @@ class _Publication:
     def attempt(self, delta: DeltaTable | None) -> bool:
         if delta is None:
             return self._make(0)
+        if needs_plain_timestamps(self.columns) and PLAIN_TIMESTAMPS not in (delta.protocol().reader_features or ()):
+            # delta-rs would commit such a column without the feature, and nobody could read the table again.
+            delta.alter.add_feature(
+                TableFeatures.TimestampWithoutTimezone,
+                allow_protocol_versions_increase=True,
+                commit_properties=self._quiet_properties(),
+            )
+            return False
         if self._has_other_partitions(delta):
             return self._repartition(delta)
         if self.mode == "overwrite":
@@ -187,7 +209,7 @@ class _Publication:
             return True
         return self._evolve_and_add(delta)
 
-    def _make(self, version: int, replaced: Iterable[DataFile] = ()) -> bool:
+    def _make(self, version: int, replaced: Iterable[DataFile] | None = None) -> bool:
         """Put a new table, or one made anew, at exactly this version; False when another writer was faster."""
         entry = table_entry(self.target, self.columns, self.files, replaced, self._commit_properties())
         return self.store.create(f"_delta_log/{version:020d}.json", entry)
@@ -235,11 +257,10 @@ class _Publication:
         return True
 
     def _prepare(self, delta: DeltaTable, change: Evolution) -> None:
-        quiet = CommitProperties(max_commit_retries=0, custom_metadata={"assay.prepares": self.run_id})
         if change.relaxed:
-            delta.alter.drop_column_not_null(change.relaxed[0], commit_properties=quiet)
+            delta.alter.drop_column_not_null(change.relaxed[0], self._quiet_properties())
         else:
-            delta.alter.add_columns(delta_fields(change.added), commit_properties=quiet)
+            delta.alter.add_columns(delta_fields(change.added), commit_properties=self._quiet_properties())
 
     def _rewrite(self, delta: DeltaTable, change: Evolution, leave_out: set[str]) -> None:
         """Widen the rows that stay and publish them together with the new ones, in one commit.
@@ -266,6 +287,10 @@ class _Publication:
 
         wanted = {key(file.partition_values) for file in self.files} | {key(values) for values in self.partitions}
         return [file for file in data_files_of(delta, self.store) if key(file.partition_values) in wanted]
+
+    def _quiet_properties(self) -> CommitProperties:
+        """For a commit that prepares the table and holds no rows: it is not the run's."""
+        return CommitProperties(max_commit_retries=0, custom_metadata={"assay.prepares": self.run_id})
 
     def _commit_properties(self) -> CommitProperties:
         note = {"mode": self.mode, "rows": sum(file.rows for file in self.files), **self.metadata}

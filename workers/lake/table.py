@@ -91,8 +91,13 @@ class Table:
         return [file.uri for file in self.data_files]
 
     def scan(self) -> pl.LazyFrame:
-        """The rows; a filter on a partition column skips files, a column that an old file lacks is null there."""
-        return pl.scan_delta(self.delta, storage_options=self.storage_options or None)
+        """The rows; a filter on a partition column skips files, a column that an old file lacks is null there.
+
+        A `time`, stored as text, is a time again.
+        """
+        rows = pl.scan_delta(self.delta, storage_options=self.storage_options or None)
+        times = [column.name for column in self.columns if column.type == "time"]
+        return rows.with_columns(pl.col(times).str.to_time("%H:%M:%S%.f")) if times else rows
 
     def history(self, limit: int | None = None) -> tuple[Commit, ...]:
         """The commits up to this version that the log still has, the newest first."""
