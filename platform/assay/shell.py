@@ -4,25 +4,42 @@ from django.templatetags.static import static
 from django.urls import reverse_lazy
 
 
-def _item(title: str, icon: str, link: str) -> dict:
-    return {"title": title, "icon": icon, "link": link}
+def _item(title: str, icon: str, link, **more) -> dict:
+    """`active` is our own: Unfold's looks for the link anywhere in the path, so that Home is always active."""
+    prefix = more.pop("prefix", None)
+
+    def active(request) -> bool:
+        return request.path.startswith(prefix) if prefix else request.path == str(link)
+
+    return {"title": title, "icon": icon, "link": link, "active": active, **more}
+
+
+def _style(name: str):
+    return lambda request: static(f"assay/{name}.css")
+
+
+def _script(name: str):
+    return lambda request: static(f"assay/{name}.js")
+
+
+def _is_staff(request) -> bool:
+    return request.user.is_staff
 
 
 NAVIGATION = [
     {
         "items": [
             _item("Home", "space_dashboard", reverse_lazy("home")),
-            _item("Workflows", "account_tree", "/workflows/"),
-            _item("Runs", "play_circle", "/runs/"),
-            _item("Datasets", "dataset", "/datasets/"),
+            _item("Workflows", "account_tree", reverse_lazy("ops:workflow-list"), prefix="/workflows/"),
+            _item("Runs", "play_circle", reverse_lazy("ops:run-list"), prefix="/runs/"),
+            _item("Datasets", "dataset", reverse_lazy("catalog:dataset-list"), prefix="/datasets/"),
         ]
     },
     {
         "title": "Administer",
         "separator": True,
-        "collapsible": True,
         "items": [
-            _item("All records", "table_rows", reverse_lazy("admin:index")),
+            _item("All records", "table_rows", reverse_lazy("admin:index"), prefix="/admin/", permission=_is_staff),
             _item("API", "api", reverse_lazy("api-docs")),
         ],
     },
@@ -34,11 +51,13 @@ UNFOLD = {
     "SITE_SUBHEADER": "The lakehouse that proves its data",
     "SITE_SYMBOL": "science",
     "SITE_URL": "/",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("assay/icon.svg")}],
     "SHOW_BACK_BUTTON": False,
     "BORDER_RADIUS": "8px",
-    "STYLES": [lambda request: static("assay/assay.css")],
-    "SCRIPTS": [lambda request: static("assay/assay.js")],
-    "COMMAND": {"search_models": True, "show_history": True},
+    "LOGIN": {"form": "assay.forms.LoginForm"},
+    "STYLES": [_style(name) for name in ("assay", "graph")],
+    "SCRIPTS": [_script(name) for name in ("assay", "forms", "graph", "charts")],
+    "COMMAND": {"show_history": True},
     "COLORS": {
         "primary": {
             "50": "236 253 245",

@@ -12,3 +12,6 @@ urlpatterns = [
     path("", include("datasets.urls")),
     path("datasets/", include("catalog.urls")),
 ]
+
+handler403 = "assay.views.forbidden"
+handler404 = "assay.views.not_found"

@@ -1,10 +1,39 @@
-"""Home."""
+"""Home, and what is shown instead of a page that is not there or not allowed."""
 
-from django.contrib import admin
 from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse
 from django.shortcuts import render
+
+from assay.common.pages import page
+
+from .overview import overview
 
 
 @login_required
 def home(request):
-    return render(request, "assay/home.html", {**admin.site.each_context(request), "title": "Home"})
+    context = overview(request.user)
+    if request.htmx:
+        return render(request, "assay/partials/home.html", context)
+    return page(request, "assay/home.html", "Home", **context)
+
+
+def not_found(request, exception=None):
+    return _error(
+        request,
+        404,
+        "There is nothing here",
+        "travel_explore",
+        "The address is wrong, or what it names is not for you to see.",
+    )
+
+
+def forbidden(request, exception=None):
+    return _error(
+        request, 403, "You may not do that", "lock", "Ask an administrator for the permission that this needs."
+    )
+
+
+def _error(request, status: int, title: str, icon: str, explanation: str) -> HttpResponse:
+    if request.path.startswith("/api/") or not hasattr(request, "user"):
+        return HttpResponse(title, status=status, content_type="text/plain")
+    return page(request, "assay/error_page.html", title, http_status=status, icon=icon, explanation=explanation)

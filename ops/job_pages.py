@@ -1,0 +1,35 @@
+"""What the pages of all kinds of jobs share: starting, past runs."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+
+from assay.common.pages import tell
+from assay.common.runs import JobRun
+from workers.errors import AssayError
+
+from . import kinds, services
+from .models import Job, Step
+
+RUNS_SHOWN = 10
+
+
+def run_now(request: HttpRequest, kind: str, job: Job) -> HttpResponse:
+    """Start the job and show its run, or say why it cannot start."""
+    try:
+        run = services.start_job_run(kind, job, user=request.user)
+    except AssayError as error:
+        tell(request, error)
+        return redirect(kinds.get(kind).page_url(job))
+    return redirect("ops:run-detail", run.pk)
+
+
+def runs_of(job: Job) -> list[JobRun]:
+    """The job's last runs, each with the id of its pipeline run, or None."""
+    runs = list(job.runs.all()[:RUNS_SHOWN])
+    ids = [run.step_id for run in runs if run.step_id]
+    pipeline_runs = dict(Step.objects.filter(pk__in=ids).values_list("pk", "pipeline_run_id"))
+    for run in runs:
+        run.pipeline_run_id = pipeline_runs.get(run.step_id)
+    return runs

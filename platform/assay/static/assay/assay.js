@@ -1,0 +1,60 @@
+// What all pages need: Ctrl-K, forms that do not leave twice, questions before what cannot be undone.
+(() => {
+  "use strict";
+
+  const command = () => document.getElementById("as-command");
+
+  function openCommand() {
+    const dialog = command();
+    if (!dialog || dialog.open) return;
+    dialog.showModal();
+    const input = dialog.querySelector("input");
+    input.select();
+    htmx.trigger(input, "search");
+  }
+
+  function move(step) {
+    const items = [...command().querySelectorAll("li[role=option]")];
+    if (!items.length) return;
+    const now = items.findIndex((item) => item.getAttribute("aria-selected") === "true");
+    const next = (now + step + items.length) % items.length;
+    items.forEach((item, i) => item.setAttribute("aria-selected", String(i === next)));
+    items[next].scrollIntoView({ block: "nearest" });
+  }
+
+  document.addEventListener("keydown", (event) => {
+    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
+      event.preventDefault();
+      openCommand();
+    } else if (command()?.open) {
+      if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+        event.preventDefault();
+        move(event.key === "ArrowDown" ? 1 : -1);
+      } else if (event.key === "Enter") {
+        event.preventDefault();
+        command().querySelector("li[aria-selected=true] a")?.click();
+      }
+    }
+  });
+
+  document.addEventListener("click", (event) => {
+    if (event.target.closest?.("[data-open-command]")) openCommand();
+    if (event.target === command()) command().close();
+  });
+
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form.dataset.confirm && !window.confirm(form.dataset.confirm)) {
+      event.preventDefault();
+      return;
+    }
+    if (form.hasAttribute("data-once") && !event.defaultPrevented) {
+      form.querySelectorAll("button[type=submit]").forEach((button) => { button.disabled = true; });
+    }
+  });
+
+  // Coming back with the browser's button must not find dead buttons.
+  addEventListener("pageshow", () => {
+    document.querySelectorAll("form[data-once] button[type=submit]").forEach((button) => { button.disabled = false; });
+  });
+})();

@@ -1,0 +1,132 @@
+// Forms: parts that depend on a choice, rows that are added and removed, uploads, names made from files.
+(() => {
+  "use strict";
+
+  function valueOf(form, name) {
+    const field = form.elements[name];
+    if (!field) return undefined;
+    return field instanceof RadioNodeList || field.type !== "checkbox" ? field.value : String(field.checked);
+  }
+
+  function showParts(form) {
+    form.querySelectorAll("[data-show]").forEach((part) => {
+      const [name, value] = part.dataset.show.split("=");
+      part.hidden = valueOf(form, name) !== value;
+    });
+  }
+
+  const slugOf = (text) => text.toLowerCase().normalize("NFKD").replace(/[^a-z0-9_-]+/g, "_").replace(/^[^a-z]+|_+$/g, "").slice(0, 80);
+
+  // --- an address made from a name, as long as nobody typed one ------------------------
+
+  document.addEventListener("input", (event) => {
+    const field = event.target;
+    document.querySelectorAll(`[data-slug-of="${field.id}"]`).forEach((slug) => {
+      if (!slug.disabled && !slug.dataset.typed) slug.value = slugOf(field.value);
+    });
+    if (field.dataset?.slugOf) field.dataset.typed = "yes";
+    if (field.closest?.("[data-rows=columns]")) declareTypes(field.form);
+    if (field.matches?.("[data-input-dataset]")) proposeAlias(field);
+  });
+
+  function declareTypes(form) {
+    const own = { schema_mode: "user", types_from: "person" };
+    for (const [name, value] of Object.entries(own)) {
+      if (form.elements[name]) form.elements[name].value = value;
+    }
+  }
+
+  function proposeAlias(field) {
+    const alias = field.closest("tr").querySelector("[data-input-alias]");
+    const last = alias.dataset.proposed || "";
+    if (alias.value !== last) return;
+    alias.value = field.value.split(".").pop().replace(/[^A-Za-z0-9_]/g, "_");
+    alias.dataset.proposed = alias.value;
+  }
+
+  // --- rows -----------------------------------------------------------------------------
+
+  document.addEventListener("click", (event) => {
+    const add = event.target.closest?.("[data-add-row]");
+    const remove = event.target.closest?.("[data-remove-row]");
+    if (add) {
+      const body = document.querySelector(`[data-rows="${add.dataset.addRow}"] tbody`);
+      const row = document.getElementById(`${add.dataset.addRow}-row`).content.firstElementChild.cloneNode(true);
+      body.append(row);
+      row.querySelector("input")?.focus();
+    }
+    if (remove) {
+      const form = remove.closest("form");
+      const table = remove.closest("[data-rows]");
+      remove.closest("tr").remove();
+      if (table.dataset.rows === "columns") declareTypes(form);
+      form.dispatchEvent(new Event("change"));
+    }
+  });
+
+  // --- what is shown, and the preview that follows the form --------------------------------
+
+  const previewed = new Set([
+    ...["source_type", "format", "path", "records_path", "delimiter", "quote_char", "has_header", "encoding"],
+    ...["null_values", "skip_rows", "schema_mode", "partition_mode", "partition_pattern", "name"],
+    ...["column_name", "column_type", "column_nullable"],
+  ]);
+
+  document.addEventListener("change", (event) => {
+    const form = event.target.closest?.("form");
+    if (!form) return;
+    showParts(form);
+    if (form.hasAttribute("data-auto-submit")) form.requestSubmit();
+    const source = form.querySelector("[name=upload]")?.value || form.elements.path?.value;
+    if (form.hasAttribute("data-ingest-form") && previewed.has(event.target.name) && source) {
+      htmx.trigger(document.body, "source-changed");
+    }
+  });
+
+  // --- uploads -------------------------------------------------------------------------------
+
+  const FORMATS = { csv: "csv", tsv: "csv", txt: "csv", json: "json", ndjson: "ndjson", jsonl: "ndjson" };
+
+  document.addEventListener("htmx:xhr:progress", (event) => {
+    const bar = event.target.id === "id_file" && document.getElementById("upload-bar");
+    if (!bar || !event.detail.lengthComputable) return;
+    bar.hidden = event.detail.loaded === event.detail.total;
+    bar.value = (100 * event.detail.loaded) / event.detail.total;
+  });
+
+  document.addEventListener("htmx:afterSwap", (event) => {
+    if (event.target.id !== "upload-state") return;
+    const sent = document.querySelector("#upload-state [data-file-name]");
+    const file = document.getElementById("id_file");
+    if (!sent || !file) return;
+    file.value = ""; // it is kept already: the form must not send it again
+    const parts = sent.dataset.fileName.toLowerCase().replace(/\.(gz|zip)$/, "").split(".");
+    const suffix = parts.length > 1 ? parts.pop() : "";
+    const form = file.form;
+    if (FORMATS[suffix]) form.elements.format.value = FORMATS[suffix];
+    if (suffix === "tsv") form.elements.delimiter.value = "\t";
+    const name = form.elements.name;
+    if (name && !name.disabled && !name.value) name.value = slugOf(parts.join("_"));
+    showParts(form);
+  });
+
+  document.addEventListener("dragover", (event) => event.target.closest?.("[data-drop]")?.classList.add("over"));
+  for (const end of ["dragleave", "drop"]) {
+    document.addEventListener(end, (event) => event.target.closest?.("[data-drop]")?.classList.remove("over"));
+  }
+
+  // A refusal that htmx got back must be seen, not swallowed.
+  document.addEventListener("htmx:responseError", (event) => {
+    const target = event.detail.target;
+    const note = document.createElement("p");
+    note.className = "as-error";
+    note.setAttribute("role", "alert");
+    note.textContent = `The server refused this (${event.detail.xhr.status}). Reload the page and try again.`;
+    target.replaceChildren(note);
+  });
+
+  document.addEventListener("DOMContentLoaded", () => {
+    document.querySelectorAll("form").forEach(showParts);
+    document.querySelector("[data-autofocus]")?.focus();
+  });
+})();

@@ -1,0 +1,55 @@
+// The SQL editor: Ace over the form's textarea, completing the inputs' aliases and columns.
+(() => {
+  "use strict";
+  const base = document.currentScript.dataset.base;
+
+  function inputs() {
+    const offered = JSON.parse(document.getElementById("offered")?.textContent || "{}");
+    return [...document.querySelectorAll("[data-rows=inputs] tbody tr")].map((row) => ({
+      alias: row.querySelector("[data-input-alias]").value,
+      columns: offered[row.querySelector("[data-input-dataset]").value] || [],
+    })).filter((input) => input.alias);
+  }
+
+  const completer = {
+    getCompletions(editor, session, position, prefix, callback) {
+      const before = session.getLine(position.row).slice(0, position.column - prefix.length);
+      const qualifier = /([A-Za-z_][A-Za-z0-9_]*)\.$/.exec(before)?.[1];
+      const found = [];
+      for (const { alias, columns } of inputs()) {
+        if (!qualifier) found.push({ caption: alias, value: alias, meta: "input", score: 1000 });
+        if (!qualifier || qualifier === alias) {
+          columns.forEach((name) => found.push({ caption: name, value: name, meta: alias, score: 900 }));
+        }
+      }
+      callback(null, found);
+    },
+  };
+
+  const isDark = () => document.documentElement.classList.contains("dark");
+
+  function start(place) {
+    const area = place.querySelector("textarea");
+    const box = document.createElement("div");
+    box.className = "as-ace";
+    place.append(box);
+    area.hidden = true;
+    ace.config.set("basePath", `${base}`.replace(/\/$/, ""));
+    const editor = ace.edit(box, {
+      mode: "ace/mode/sql", value: area.value, minLines: 12, maxLines: 32, fontSize: 13, tabSize: 2, showPrintMargin: false,
+      enableBasicAutocompletion: true, enableLiveAutocompletion: true, useWorker: false, highlightActiveLine: false,
+    });
+    editor.completers = [completer, ...(editor.completers || []).slice(1)];
+    editor.textInput.getElement().setAttribute("aria-label", "SQL");
+    editor.session.on("change", () => { area.value = editor.getValue(); });
+    // Tab leaves the editor for whoever goes by keyboard.
+    editor.commands.bindKey("Tab", null);
+    editor.commands.bindKey("Shift-Tab", null);
+    const dress = () => editor.setTheme(isDark() ? "ace/theme/one_dark" : "ace/theme/tomorrow");
+    dress();
+    new MutationObserver(dress).observe(document.documentElement, { attributes: true, attributeFilter: ["class"] });
+    new ResizeObserver(() => editor.resize()).observe(box);
+  }
+
+  document.addEventListener("DOMContentLoaded", () => document.querySelectorAll("[data-sql-editor]").forEach(start));
+})();
