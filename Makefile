@@ -12,6 +12,7 @@ PINNED  := $(INSTALL) --require-hashes --use-pep517
 LOCK    := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
            --no-emit-index-url --no-emit-find-links
 
+.DELETE_ON_ERROR:
 .PHONY: demo test lint bench lock screenshots clean
 
 demo: $(VENV)/.run
@@ -34,17 +35,18 @@ screenshots: $(VENV)/.dev
 
 # What Assay needs to run …
 $(VENV)/.run: requirements/base.txt requirements/demo.txt | $(BIN)/python
-	$(PINNED) -r requirements/base.txt -r requirements/demo.txt
-	touch $@
+	@$(PINNED) -r requirements/base.txt -r requirements/demo.txt
+	@touch $@
 
 # … and what its tests need on top.
 $(VENV)/.dev: requirements/dev.txt requirements/demo.txt pyproject.toml | $(BIN)/python
-	$(PINNED) -r requirements/dev.txt -r requirements/demo.txt
-	$(INSTALL) --no-build-isolation -e .
-	touch $@ $(VENV)/.run
+	@$(PINNED) -r requirements/dev.txt -r requirements/demo.txt
+	@$(INSTALL) --no-build-isolation -e .
+	@touch $@ $(VENV)/.run
 
 $(BIN)/python:
-	$(PYTHON) requirements/make_venv.py $(VENV)
+	@echo "Setting up in $(VENV): a minute or two, once."
+	@$(PYTHON) requirements/make_venv.py $(VENV)
 
 # Needs uv. Nothing that names a package index may end up in the files.
 lock:
