@@ -5,6 +5,8 @@ a broker that `manage.py up` starts as a child process.
 """
 
 import logging
+import os
+import tempfile
 from pathlib import Path
 
 import environ
@@ -131,8 +133,8 @@ else:
                 "timeout": 20,
                 "init_command": "PRAGMA journal_mode=WAL;PRAGMA synchronous=NORMAL;PRAGMA foreign_keys=ON;",
             },
-            # A file, as in real life: threads that share SQLite's memory get “table is locked”.
-            "TEST": {"NAME": ASSAY_HOME / "test.sqlite3"},
+            # A file, as in real life: threads that share SQLite's memory get “table is locked”. One for each test run.
+            "TEST": {"NAME": Path(tempfile.gettempdir()) / f"assay-test-{os.getpid()}.sqlite3"},
         }
     }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -196,6 +198,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "OAS_VERSION": "3.1.0",
 }
 
 # --- Celery ------------------------------------------------------------------------
