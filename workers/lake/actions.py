@@ -74,7 +74,7 @@ def table_entry(
             partition_by=list(target.partition_by),
             commit_properties=commit_properties,
         )
-        lines = Path(scratch, "_delta_log", f"{0:020d}.json").read_text().splitlines()
+        lines = Path(scratch, "_delta_log", f"{0:020d}.json").read_text("utf-8").strip("\n").split("\n")
     info = json.loads(lines[0])
     info["commitInfo"]["operationParameters"]["location"] = target.uri
     if replaced is not None:

@@ -16,7 +16,7 @@ from deltalake.transaction import AddAction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from workers.errors import LakeUnavailable, TableMissing
+from workers.errors import LakeUnavailable, StaleRun, TableMissing
 from workers.lake.publish import restore
 from workers.lake.table import open_table, table_exists
 from workers.schema import parse_type
@@ -176,14 +176,25 @@ def test_an_old_handle_tells_the_versions_and_history_of_its_own_time(target):
     assert [commit.version for commit in open_table(target.uri).history(limit=1)] == [3]
 
 
-def test_a_long_history_survives_its_checkpoints(target):
+def test_a_run_is_recognised_behind_a_checkpoint(target):
     first = new_id()
     load(target, {"id": [0]}, run_id=first)
-    for number in range(1, 105):
-        load(target, {"id": [number]})
-    assert list(Path(target.uri, "_delta_log").glob("*.checkpoint.parquet"))
-    assert open_table(target.uri).rows == 105
+    load(target, {"id": [1]})
+    open_table(target.uri).delta.create_checkpoint()
+    load(target, {"id": [2]})
+    assert open_table(target.uri).rows == 3
     assert load(target, {"id": [0]}, run_id=first).version == 0
+
+
+def test_a_run_whose_commit_the_log_has_forgotten_is_not_published_again(target):
+    first = new_id()
+    load(target, {"id": [0]}, run_id=first)
+    load(target, {"id": [1]})
+    open_table(target.uri).delta.create_checkpoint()
+    Path(target.uri, "_delta_log", f"{0:020d}.json").unlink()
+    with pytest.raises(StaleRun):
+        load(target, {"id": [0]}, run_id=first)
+    assert rows_of(target) == [(0,), (1,)]
 
 
 def test_a_missing_table_and_a_broken_one_are_told_apart(target):
