@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from ..checks.balance import check_balance
-from ..lake.landing import Landed, land
+from ..lake.landing import Landed, LandedFile, land
 from ..lake.publish import already_published, publish
 from ..lake.stage import Staging
-from ..lake.table import find_commit, open_table
+from ..lake.table import open_table
 from ..progress import Progress, silent
 from ..readers import READERS
+from ..readers.base import PlainFile
+from ..readers.names import aligned
 from ..readers.unpack import plain_files
 from ..results import Published, SchemaChange, StepResult
 from ..specs import IngestFileSpec
@@ -69,13 +71,20 @@ def run_ingest_file(spec: IngestFileSpec, progress: Progress = silent) -> StepRe
 def _read(
     spec: IngestFileSpec, landed: Landed, staging: Staging, folder: Path, progress: Progress
 ) -> tuple[Resolution, Reading]:
-    reader = READERS[spec.format]
-    files = reader.open_files(plain_files(landed.files, folder, spec.csv.encoding), spec, folder)
-    sample = reader.sample(files, spec)
+    files = open_landed(spec, landed.files, folder)
+    sample = READERS[spec.format].sample(files, spec)
     resolution = resolve(spec, files, sample)
     for note in resolution.notes:
         progress("read", message=note)
     return resolution, stage_rows(spec, files, sample, resolution.plans, staging, folder)
+
+
+def open_landed(spec: IngestFileSpec, landed: Sequence[LandedFile], folder: Path) -> list[PlainFile]:
+    """The files ready to be read: unpacked, in UTF-8, their columns known and spelled as the table spells them."""
+    encoding = spec.csv.encoding if spec.format == "csv" else "utf-8"
+    files = READERS[spec.format].open_files(plain_files(landed, folder, encoding), spec, folder)
+    headers = aligned((file.header for file in files), (column.name for column in spec.columns))
+    return [replace(file, header=header) for file, header in zip(files, headers, strict=True)]
 
 
 def _audit(spec: IngestFileSpec, reading: Reading, staging: Staging, folder: Path) -> dict[str, Any]:
@@ -105,7 +114,7 @@ def _in_lake(spec: IngestFileSpec, uri: str) -> str:
 
 
 def _reported_again(spec: IngestFileSpec, published: Published) -> StepResult:
-    commit = find_commit(open_table(spec.target.uri).delta, spec.run_id)
+    commit = next(commit for commit in open_table(spec.target.uri).history() if commit.run_id == spec.run_id)
     return _result(spec, commit.metadata, published, {})
 
 

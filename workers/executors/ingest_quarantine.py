@@ -15,7 +15,7 @@ from ..specs import IngestFileSpec
 from .ingest_rows import Reading
 
 TOP_REASONS = 5
-_WHY = ("_rule", "_column")
+_WHY = ("_column", "_rule")
 _KEPT = ("_raw", "_offset", "_column", "_rule", "_reason")
 
 
@@ -46,7 +46,7 @@ def _of_file(file: PlainFile, bad: pl.LazyFrame) -> list[pl.LazyFrame]:
     nowhere = pl.lit(None, dtype=pl.Int64)
     frames = [own.with_columns(record=record, _offset=nowhere)]
     if rejected is not None:
-        frames.append(rejected.with_columns(_column=pl.lit(None, dtype=pl.String)))
+        frames.append(rejected.with_columns(_offset=nowhere) if file.is_converted else rejected)
     line = pl.col("record") + file.records_before + 1
     return [frame.select(*_KEPT, _line=line, _source_file=pl.lit(file.name)) for frame in frames]
 
@@ -72,8 +72,8 @@ def write_quarantine(spec: IngestFileSpec, refused: pl.LazyFrame, folder: Path) 
 
 def reasons_of(refused: pl.LazyFrame) -> dict[str, int]:
     """Refused rows by reason, most frequent first: `{"amount: type": 12, "too_few_fields": 3}`."""
-    counts = refused.group_by(_WHY).len().sort("len", *_WHY, descending=[True, False, False]).collect()
-    return {f"{column}: {rule}" if column else rule: rows for rule, column, rows in counts.iter_rows()}
+    counts = refused.group_by(_WHY).len().sort("len", *_WHY, descending=[True, False, False], nulls_last=True).collect()
+    return {f"{column}: {rule}" if column else rule: rows for column, rule, rows in counts.iter_rows()}
 
 
 def refuse(spec: IngestFileSpec, refused: pl.LazyFrame) -> None:

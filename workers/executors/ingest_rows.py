@@ -52,7 +52,8 @@ def stage_rows(
     reader, bad = READERS[spec.format], folder / "bad.parquet"
     if sample.is_suspect or not _is_trustworthy(spec, files, plans, staging, bad):
         staging.discard()
-        files = [file if file.is_exact else reader.examine(file, plans, spec, folder) for file in files]
+        files = [reader.examine(file, plans, spec, folder) for file in files]
+        plans = reader.exact_plans(plans)
         try:
             _route(spec, files, plans, staging, bad)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:

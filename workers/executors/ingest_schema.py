@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from ..errors import MissingColumns, UnreadableSource
 from ..lake.evolve import can_widen
+from ..readers import READERS
 from ..readers.base import PlainFile, Sample
 from ..readers.casts import ColumnPlan
 from ..readers.infer import fitting_share, infer, is_wider, plan_for
@@ -54,10 +55,11 @@ def resolve(spec: IngestFileSpec, files: Sequence[PlainFile], sample: Sample) ->
     known = tuple(column for column in spec.columns if column.name not in PROVENANCE)
     found = list(dict.fromkeys(name for file in files for name in file.header))
     if spec.schema_mode == "user":
-        _require(known, files)
+        self_describing = READERS[spec.format].SELF_DESCRIBING
+        _require((column for column in known if not (self_describing and column.nullable)), files)
         extra = [name for name in found if name not in {column.name for column in known}]
         notes = (f"Not declared, so not read: {', '.join(extra)}.",) if extra else ()
-        return Resolution(plans=tuple(_settled(column, sample) for column in known), notes=notes)
+        return Resolution(plans=tuple(_settled(column, sample, spec) for column in known), notes=notes)
     _require((column for column in known if not column.nullable), files)
     base = [_evolved(column, sample, spec) for column in known]
     names = {column.name for column in known}
@@ -85,15 +87,14 @@ def _require(columns: Iterable[Column], files: Sequence[PlainFile]) -> None:
             )
 
 
-def _settled(column: Column, sample: Sample) -> ColumnPlan:
-    if column.name in sample.types:
-        return _from_format(column, sample)
+def _settled(column: Column, sample: Sample, spec: IngestFileSpec) -> ColumnPlan:
+    told = sample.plans.get(column.name)
+    if told and told.type == column.type:
+        return replace(told, nullable=column.nullable)
+    if READERS[spec.format].SELF_DESCRIBING and parse_type(column.type).is_nested():
+        return ColumnPlan(name=column.name, type=column.type, nullable=column.nullable, is_parsed=True)
     texts = sample.rows.get_column(column.name, default=None)
     return plan_for(column.name, column.type, texts, nullable=column.nullable)
-
-
-def _from_format(column: Column, sample: Sample) -> ColumnPlan:
-    return ColumnPlan(name=column.name, type=column.type, nullable=column.nullable, is_parsed=True)
 
 
 def _tolerance(spec: IngestFileSpec) -> float:
@@ -102,13 +103,15 @@ def _tolerance(spec: IngestFileSpec) -> float:
 
 
 def _inferred(name: str, sample: Sample, spec: IngestFileSpec) -> ColumnPlan:
-    if name in sample.types:
-        return ColumnPlan(name=name, type=sample.types[name], is_parsed=True)
+    if name in sample.plans:
+        return sample.plans[name]
     return infer(sample.rows.get_column(name), _tolerance(spec))
 
 
 def _evolved(column: Column, sample: Sample, spec: IngestFileSpec) -> ColumnPlan:
-    plan = _settled(column, sample)
+    plan, told = _settled(column, sample, spec), sample.plans.get(column.name)
+    if plan.is_nested and told and spec.write_mode == "overwrite":
+        return replace(told, nullable=column.nullable)
     texts = sample.rows.get_column(column.name, default=None)
     if plan.is_text or texts is None or fitting_share(texts, plan) >= 1 - _tolerance(spec):
         return plan

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import csv
+from . import csv, json, ndjson
 from .base import Reader
 
-READERS: dict[str, Reader] = {"csv": csv}
+READERS: dict[str, Reader] = {"csv": csv, "json": json, "ndjson": ndjson}

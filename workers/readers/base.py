@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import polars as pl
 
@@ -22,6 +22,7 @@ REJECTED = pl.Schema(
         "record": pl.Int64,  # the record's number in its file, from 0, rejected ones counted
         "kept_before": pl.Int64,  # how many records before it were kept
         "_offset": pl.Int64,  # byte position in the unpacked file
+        "_column": pl.String,
         "_rule": pl.String,
         "_reason": pl.String,
         "_raw": pl.String,
@@ -35,9 +36,24 @@ class Rejected(NamedTuple):
     record: int
     kept_before: int
     offset: int
+    column: str | None
     rule: str
     reason: str
     raw: str
+
+
+class Fault(NamedTuple):
+    """A record that is no row, where a reader finds it."""
+
+    offset: int
+    raw: bytes
+    rule: str
+    reason: str
+    column: str | None = None
+
+    def rejected(self, record: int, kept_before: int) -> Rejected:
+        raw = self.raw.decode("utf-8", "backslashreplace")
+        return Rejected(record, kept_before, self.offset, self.column, self.rule, self.reason, raw)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +68,9 @@ class PlainFile:
     number: int  # its place among the files of the run
     name: str  # what `_source_file` says
     header: tuple[str, ...] = ()  # the columns in the file's own order
+    keys: tuple[str, ...] = ()  # what JSON calls them
+    shape: dict[str, Any] = field(default_factory=dict)  # what JSON holds under each key: json_types.Shape
+    is_converted: bool = False  # byte positions mean nothing to whoever has the original
     data_offset: int = 0  # where the first record starts
     data_line: int = 0  # physical lines before it
     records_before: int = 0  # what `_line` counts before the first record: skipped lines and the header
@@ -69,13 +88,15 @@ class Sample:
     """The first records of every file, and some from the middle and the end."""
 
     rows: pl.DataFrame  # as text; nested values, and what JSON itself has typed, as such
-    types: dict[str, str] = field(default_factory=dict)  # what the format itself says; CSV says nothing
+    plans: dict[str, ColumnPlan] = field(default_factory=dict)  # what the format itself says; CSV says nothing
     rejected: tuple[Rejected, ...] = ()
     is_suspect: bool = False  # the files will need an exact look
 
 
 class Reader(Protocol):
-    """One format. Every module in the registry has these functions."""
+    """One format. Every module in the registry has these."""
+
+    SELF_DESCRIBING: bool  # each record names and types its values: keys may be absent, values nested
 
     def open_files(self, files: Sequence[PlainFile], spec: IngestFileSpec, folder: Path) -> list[PlainFile]:
         """Find each file's columns and where its records start. Raises `UnreadableSource`."""
@@ -91,3 +112,6 @@ class Reader(Protocol):
 
     def examine(self, file: PlainFile, plans: Sequence[ColumnPlan], spec: IngestFileSpec, folder: Path) -> PlainFile:
         """The exact look: set aside every record that is no row, and leave a file that scans without a doubt."""
+
+    def exact_plans(self, plans: Sequence[ColumnPlan]) -> tuple[ColumnPlan, ...]:
+        """How the columns of examined files are read."""

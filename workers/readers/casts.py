@@ -27,6 +27,10 @@ class ColumnPlan:
     is_parsed: bool = False  # the format's own reader has already typed it: JSON numbers, structs, lists
 
     @property
+    def is_nested(self) -> bool:
+        return parse_type(self.type).is_nested()
+
+    @property
     def is_text(self) -> bool:
         return self.is_parsed or parse_type(self.type) == pl.String
 

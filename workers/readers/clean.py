@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 import polars as pl
 
-from .base import REJECTED, PlainFile, Rejected
+from .base import REJECTED, Fault, PlainFile, Rejected
 
 BATCH_ROWS = 20_000
 CHUNK_BYTES = 1 << 20
-
-
-class Refusal(Protocol):
-    offset: int
-
-    def rejected(self, record: int, kept_before: int) -> Rejected: ...
 
 
 class CleanCopy:
@@ -36,9 +30,9 @@ class CleanCopy:
         if self._sink:
             self._sink.write(content)
 
-    def reject(self, refusal: Refusal) -> None:
-        self.leave_out(refusal.offset)
-        self._rejected.append(refusal.rejected(self._records, self._kept))
+    def reject(self, fault: Fault) -> None:
+        self.leave_out(fault.offset)
+        self._rejected.append(fault.rejected(self._records, self._kept))
         self._records += 1
         if len(self._rejected) >= BATCH_ROWS:
             self._flush()

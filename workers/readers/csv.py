@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import mmap
 import re
@@ -16,12 +15,13 @@ import polars as pl
 
 from ..errors import UnreadableSource
 from ..specs import CsvOptions, IngestFileSpec
-from .base import ROW, SUSPECT, PlainFile, Rejected, Sample
+from .base import ROW, SUSPECT, Fault, PlainFile, Rejected, Sample
 from .casts import ColumnPlan
 from .clean import CleanCopy
-from .csv_records import Dialect, Fault, Kept, split
+from .csv_records import Dialect, Kept, split
 from .names import source_names, unique_names
 
+SELF_DESCRIBING = False
 SAMPLE_ROWS = 10_000
 SAMPLED_FILES = 20
 PART_BYTES = 256 << 10  # of the sample in the middle and at the end
@@ -57,11 +57,13 @@ def _open(file: PlainFile, spec: IngestFileSpec) -> PlainFile:
 def _header(source: io.BufferedReader, dialect: Dialect, name: str) -> tuple[str, ...]:
     """The names in the first record; leaves the file right behind it."""
     for event in split(source, dialect, None, name):
-        source.seek(event.offset)
-        if isinstance(event, Kept):
-            return unique_names(_values(source.read(dialect.record.match(event.content).end()), dialect))
         if isinstance(event, Fault):
-            return unique_names(_values(source.readline(), dialect))
+            why = f"{event.reason}: {event.raw[:80].decode('utf-8', 'replace')}"
+            raise UnreadableSource(f"The header of {name} is broken: {why}", hint="Check skip_rows and the encoding.")
+        if isinstance(event, Kept):
+            end = dialect.record.match(event.content).end()
+            source.seek(min(event.offset + end, source.seek(0, io.SEEK_END)))
+            return unique_names(next(dialect.rows(event.content)))
     raise UnreadableSource(f"{name} is empty: it has not even a header.", hint="Check what the source sent.")
 
 
@@ -114,7 +116,7 @@ class _Look:
         end, kept, records = source.tell() + HEAD_BYTES, 0, 0
         for event in split(source, dialect, width, name, end):
             if isinstance(event, Kept):
-                self.rows += islice(_parse(event.content, dialect), limit - len(self.rows))
+                self.rows += islice(dialect.rows(event.content), limit - len(self.rows))
                 kept, records = kept + event.records, records + event.records
                 if len(self.rows) >= limit:
                     return
@@ -129,19 +131,7 @@ def _rows(
     source: io.BufferedReader, dialect: Dialect, width: int | None, limit: int, end: int | None = None
 ) -> Iterator[list[str]]:
     kept = (event for event in split(source, dialect, width, "", end) if isinstance(event, Kept))
-    return islice((row for run in kept for row in _parse(run.content, dialect)), limit)
-
-
-def _parse(content: bytes, dialect: Dialect) -> Iterator[list[str]]:
-    """The rows of well-formed records."""
-    signs = {"quotechar": dialect.quote.decode()} if dialect.quote else {"quoting": csv.QUOTE_NONE}
-    text = io.StringIO(content.decode("utf-8", "replace"), newline="")
-    csv.field_size_limit(len(content) + 1)
-    return csv.reader(text, delimiter=dialect.delimiter.decode(), **signs)
-
-
-def _values(record: bytes, dialect: Dialect) -> list[str]:
-    return next(_parse(record, dialect), [])
+    return islice((row for run in kept for row in dialect.rows(run.content)), limit)
 
 
 def _frame(rows: list[list[str]], header: tuple[str, ...], options: CsvOptions) -> pl.DataFrame:
@@ -151,13 +141,17 @@ def _frame(rows: list[list[str]], header: tuple[str, ...], options: CsvOptions) 
 
 def scan(file: PlainFile, plans: Sequence[ColumnPlan], spec: IngestFileSpec) -> pl.LazyFrame:
     """The planned columns as text; a column that the file lacks is null."""
-    rows = _scan(file, spec.csv, row_index_name=ROW)
+    rows = _scan(file, spec.csv, row_index=ROW)
     there = set(file.header)
     columns = [_text(plan, file, spec.csv) if plan.name in there else _absent(plan) for plan in plans]
     return rows.select(ROW, _suspect(file, plans, spec.csv), *columns)
 
 
-def _scan(file: PlainFile, options: CsvOptions, **more: str) -> pl.LazyFrame:
+def _scan(file: PlainFile, options: CsvOptions, row_index: str | None = None) -> pl.LazyFrame:
+    if file.path.stat().st_size <= file.data_offset:
+        # Nothing stands behind a header without a line end, which Polars would take for a record.
+        empty = pl.LazyFrame(schema=dict.fromkeys(file.header, pl.String))
+        return empty.with_row_index(row_index) if row_index else empty
     return pl.scan_csv(
         file.path,
         has_header=False,
@@ -169,7 +163,7 @@ def _scan(file: PlainFile, options: CsvOptions, **more: str) -> pl.LazyFrame:
         empty_string_is_null="" in options.null_values,
         raise_if_empty=False,
         glob=False,
-        **more,
+        row_index_name=row_index,
     )
 
 
@@ -222,6 +216,11 @@ def examine(file: PlainFile, plans: Sequence[ColumnPlan], spec: IngestFileSpec, 
             else:
                 copy.leave_out(event.offset)
     return copy.finish()
+
+
+def exact_plans(plans: Sequence[ColumnPlan]) -> tuple[ColumnPlan, ...]:
+    """The same: CSV is text all the time."""
+    return tuple(plans)
 
 
 def _contains(path: Path, sign: bytes) -> bool:

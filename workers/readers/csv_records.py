@@ -18,7 +18,7 @@ from typing import BinaryIO, NamedTuple
 
 from ..errors import InvalidSpec, UnreadableSource
 from ..specs import CsvOptions
-from .base import Rejected
+from .base import Fault
 
 CHUNK_BYTES = 4 << 20
 MAX_RECORD_BYTES = 16 << 20
@@ -31,19 +31,6 @@ class Kept(NamedTuple):
     offset: int
     content: bytes
     records: int
-
-
-class Fault(NamedTuple):
-    """One record that is no row."""
-
-    offset: int
-    raw: bytes
-    rule: str
-    reason: str
-
-    def rejected(self, record: int, kept_before: int) -> Rejected:
-        raw = self.raw.decode("utf-8", "backslashreplace")
-        return Rejected(record, kept_before, self.offset, self.rule, self.reason, raw)
 
 
 class Blank(NamedTuple):
@@ -88,6 +75,27 @@ class Dialect:
     def quoted(self) -> re.Pattern[bytes]:
         q = re.escape(self.quote)
         return re.compile(rb"%b[^%b]*+(?:%b%b[^%b]*+)*+%b" % (q, q, q, q, q, q))
+
+    @cached_property
+    def one_field(self) -> re.Pattern[bytes]:
+        return re.compile(rb"%b(%b)" % (re.escape(self.delimiter), self._field))
+
+    def rows(self, content: bytes) -> Iterator[list[str]]:
+        """The texts of well-formed records, each with its line end."""
+        position = 0
+        while match := self.record.match(content, position):
+            position = match.end()
+            yield [self._text(field) for field in self._fields(match[0].removesuffix(b"\n").removesuffix(b"\r"))]
+
+    def _fields(self, record: bytes) -> list[bytes]:
+        if not self.quote or self.quote not in record:
+            return record.split(self.delimiter)
+        return self.one_field.findall(self.delimiter + record)
+
+    def _text(self, field: bytes) -> str:
+        if self.quote and field.startswith(self.quote):
+            field = field[1:-1].replace(self.quote * 2, self.quote)
+        return field.decode("utf-8", "replace")
 
     def width(self, record: bytes) -> int:
         """The number of fields of a well-formed record."""

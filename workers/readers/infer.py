@@ -39,6 +39,13 @@ def infer(texts: pl.Series, tolerance: float = 0.0) -> ColumnPlan:
     return ColumnPlan(name=name, type="string")
 
 
+def infer_moment(texts: pl.Series, tolerance: float = 0.0) -> ColumnPlan:
+    """A date or timestamp if the texts are one, else text: what is a number in quotes stays as it is."""
+    moment = _moment(texts.name, texts.drop_nulls(), tolerance)
+    type_, format_ = moment or ("string", None)
+    return ColumnPlan(name=texts.name, type=type_, format=format_)
+
+
 def plan_for(name: str, type_: str, texts: pl.Series | None, *, nullable: bool = True) -> ColumnPlan:
     """How to read a column whose type is settled: the date format and the padding come from the sample."""
     plan = ColumnPlan(name=name, type=type_, nullable=nullable)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from itertools import count
 
 from ..specs import Column
 
 PROVENANCE = ("_ingested_at", "_run_id", "_source_file", "_ingest_date")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")  # Arrow cannot hold a NUL in a name, and nobody can read the others
 
 
 def unique_names(names: Iterable[str]) -> tuple[str, ...]:
@@ -18,11 +20,17 @@ def unique_names(names: Iterable[str]) -> tuple[str, ...]:
     """
     taken, unique = set(PROVENANCE), []
     for position, name in enumerate(names, 1):
-        plain = name.strip() or f"column_{position}"
+        plain = _CONTROL.sub("_", name.strip()) or f"column_{position}"
         free = next(c for n in count(1) if (c := plain if n == 1 else f"{plain}_{n}").lower() not in taken)
         taken.add(free.lower())
         unique.append(free)
     return tuple(unique)
+
+
+def aligned(headers: Iterable[tuple[str, ...]], known: Iterable[str]) -> list[tuple[str, ...]]:
+    """The headers spelled alike: `ID` in one file is the `id` of another, or of the table."""
+    spelling = {name.lower(): name for name in known}
+    return [tuple(spelling.setdefault(name.lower(), name) for name in header) for header in headers]
 
 
 def source_names(columns: Iterable[Column]) -> tuple[str, ...]:

@@ -19,7 +19,13 @@ from .base import PlainFile
 CHUNK_BYTES = 1 << 20
 MAX_RATIO = 1100  # deflate itself cannot do much better than 1032
 MAX_UNPACKED_BYTES = 1 << 40
-_BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16's, with which it begins
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
 
 
 def plain_files(landed: Iterable[LandedFile], folder: Path, encoding: str = "utf-8") -> list[PlainFile]:
@@ -40,8 +46,9 @@ def plain_files(landed: Iterable[LandedFile], folder: Path, encoding: str = "utf
 
 def _codec(encoding: str) -> str:
     try:
+        "".encode(encoding)  # a lookup alone would also find what is no text encoding: base64, rot13
         return codecs.lookup(encoding).name
-    except LookupError:
+    except (LookupError, UnicodeError):
         raise InvalidSpec(
             f"“{encoding}” is no encoding.", hint="Use utf-8, utf-16, latin-1 or windows-1252, for example."
         ) from None
@@ -104,8 +111,9 @@ def _copy(source: BinaryIO, path: Path, packed_bytes: int, name: str) -> Path:
 def _decoded(path: Path, codec: str, plain: Path) -> Path:
     with path.open("rb") as file:
         head = file.read(4)
-    # A byte order mark proves its encoding, whatever the job says.
-    bom, codec = next(((bom, told) for bom, told in _BOMS if head.startswith(bom)), (b"", codec))
+    # A byte order mark proves its encoding, whatever the job says; without one UTF-16 is little-endian.
+    found = next(((bom, told) for bom, told in _BOMS if head.startswith(bom)), None)
+    bom, codec = found or (b"", {"utf-16": "utf-16-le", "utf-32": "utf-32-le"}.get(codec, codec))
     if codec in ("utf-8", "utf-8-sig", "ascii") and not bom:
         return path
     with path.open("rb") as source, plain.open("wb") as sink:

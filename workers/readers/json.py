@@ -1,0 +1,172 @@
+"""JSON documents: an array of records, an object that holds one, or objects one after the other.
+
+A document is turned into NDJSON record by record, in bounded memory, and
+read as that.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
+
+from ..errors import UnreadableSource
+from ..specs import IngestFileSpec
+from . import ndjson
+from .base import PlainFile
+from .ndjson import count, exact_plans, examine, sample, scan
+
+__all__ = ["SELF_DESCRIBING", "count", "exact_plans", "examine", "open_files", "sample", "scan"]
+
+SELF_DESCRIBING = True
+CHUNK_CHARS = 1 << 20
+MAX_VALUE_CHARS = 64 << 20
+_BLANK = re.compile(r"[ \t\r\n]*")
+
+
+def open_files(files: Sequence[PlainFile], spec: IngestFileSpec, folder: Path) -> list[PlainFile]:
+    """Each document's records as NDJSON. Raises `UnreadableSource` where a document is broken, saying where."""
+    converted = []
+    for file in files:
+        path = folder / f"{file.number}.ndjson"
+        with file.path.open("rb") as source, path.open("w", encoding="utf-8", newline="") as sink:
+            for record in records(source, spec.records_path, file.name):
+                # Line ends in a record stand between its tokens: inside a text they are escaped.
+                sink.write(record.replace("\n", " ").replace("\r", " ") + "\n")
+        converted.append(replace(file, path=path, is_converted=True))
+    return ndjson.open_files(converted, spec, folder)
+
+
+def records(source: BinaryIO, records_path: str, name: str) -> Iterator[str]:
+    """The text of each record: an array's items, or else the values themselves.
+
+    `records_path` names the keys to go down, parted by dots; it says the same
+    for each of several documents in one file.
+    """
+    document = _Document(source, name)
+    while not document.is_at_end():
+        yield from document.records(records_path.split(".") if records_path else [])
+
+
+class _Document:
+    """A sliding window over a JSON text."""
+
+    def __init__(self, source: BinaryIO, name: str) -> None:
+        self._source, self._name = source, name
+        self._decode = codecs.getincrementaldecoder("utf-8")().decode
+        self._decoder = json.JSONDecoder()
+        self._text, self._at, self._before, self._ended = "", 0, 0, False
+
+    def is_at_end(self) -> bool:
+        return self._peek() == ""
+
+    def records(self, path: list[str]) -> Iterator[str]:
+        if path:
+            yield from self._go_down(path)
+        elif self._peek() == "[":
+            yield from self._items()
+        else:
+            yield self._value()
+
+    def _go_down(self, path: list[str]) -> Iterator[str]:
+        if self._peek() != "{":
+            raise self._broken(f"there is no object to look for “{path[0]}” in")
+        found = False
+        for key in self._keys():
+            if key == path[0] and not found:
+                found = True
+                yield from self.records(path[1:])
+            else:
+                self._value()
+        if not found:
+            raise self._broken(f"the object that ends here has no “{path[0]}”")
+
+    def _items(self) -> Iterator[str]:
+        self._at += 1
+        if self._peek() == "]":
+            self._at += 1
+            return
+        while True:
+            yield self._value()
+            if self._one_of(",]") == "]":
+                return
+
+    def _keys(self) -> Iterator[str]:
+        """Each key of an object; the caller takes the value behind it before it asks for the next."""
+        self._at += 1
+        if self._peek() == "}":
+            self._at += 1
+            return
+        while True:
+            if self._peek() != '"':
+                raise self._broken("a key in quotes is missing")
+            key = json.loads(self._value())
+            self._one_of(":")
+            yield key
+            if self._one_of(",}") == "}":
+                return
+
+    def _one_of(self, signs: str) -> str:
+        found = self._peek()
+        if not found or found not in signs:
+            raise self._broken(f"“{' or '.join(signs)}” is missing")
+        self._at += 1
+        return found
+
+    def _value(self) -> str:
+        """The text of the value that stands next."""
+        self._peek()
+        while True:
+            try:
+                _, end = self._decoder.raw_decode(self._text, self._at)
+                # A number at the window's end may go on behind it.
+                is_whole = end < len(self._text) or self._ended
+            except (ValueError, RecursionError) as error:
+                is_whole, problem = False, str(error)
+            else:
+                problem = "it is not complete"
+            if is_whole:
+                start, self._at = self._at, end
+                return self._text[start:end]
+            self._read_on(problem)
+
+    def _read_on(self, problem: str) -> None:
+        if self._ended:
+            raise self._broken(problem)
+        if len(self._text) - self._at > MAX_VALUE_CHARS:
+            raise self._broken(f"a record is broken, or longer than {MAX_VALUE_CHARS >> 20} MiB: {problem}")
+        self._fill(max(CHUNK_CHARS, len(self._text) - self._at))
+
+    def _peek(self) -> str:
+        """The next sign that is no blank, without taking it; empty at the end."""
+        while True:
+            self._at = _BLANK.match(self._text, self._at).end()
+            if self._at < len(self._text):
+                return self._text[self._at]
+            if self._ended:
+                return ""
+            self._fill(CHUNK_CHARS)
+
+    def _fill(self, size: int) -> None:
+        chunk = self._source.read(size)
+        self._ended = not chunk
+        self._before += self._at
+        try:
+            self._text = self._text[self._at :] + self._decode(chunk, final=self._ended)
+        except UnicodeDecodeError as error:
+            raise UnreadableSource(
+                f"{self._name} holds bytes that are no UTF-8.", hint="Set the encoding that the file really has."
+            ) from error
+        self._at = 0
+
+    def _broken(self, problem: str) -> UnreadableSource:
+        position = self._before + self._at
+        return UnreadableSource(
+            f"{self._name} is no sound JSON at character {position + 1}: {problem}.",
+            hint="Correct the document; for one object a line choose the format ndjson; check records_path.",
+            position=position,
+        )

@@ -1,0 +1,240 @@
+"""NDJSON: one object a line, nested values kept as struct and list."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from math import isinf
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import polars as pl
+
+from ..schema import parse_type
+from ..specs import IngestFileSpec
+from .base import ROW, SUSPECT, Fault, PlainFile, Rejected, Sample
+from .casts import ColumnPlan
+from .clean import CleanCopy
+from .infer import infer_moment
+from .json_types import (
+    Shape,
+    as_text,
+    check_nested,
+    extended,
+    merge,
+    misfit,
+    shape_of,
+    shape_of_dtype,
+    written,
+)
+from .names import unique_names
+
+SELF_DESCRIBING = True
+SAMPLE_ROWS = 10_000
+SAMPLED_FILES = 20
+HEAD_BYTES = 4 << 20
+PART_BYTES = 256 << 10
+MAX_RECORD_BYTES = 64 << 20
+HUGE = 2**127
+_LONG_NUMBER = re.compile(rb"\d{38}|\d[eE]\+?\d{3}")
+
+
+def open_files(files: Sequence[PlainFile], spec: IngestFileSpec, folder: Path) -> list[PlainFile]:
+    """Find each file's keys: all of them, unless the job declares its columns."""
+    opened = []
+    for file in files:
+        path = _without_wildcards(file.path, folder / f"{file.number}.link")
+        shape = _shape(replace(file, path=path), is_whole=spec.schema_mode != "user")
+        opened.append(replace(file, path=path, keys=tuple(shape), header=unique_names(shape), shape=shape))
+    return opened
+
+
+def _without_wildcards(path: Path, link: Path) -> Path:
+    """Another name for a file whose own Polars would take for a pattern."""
+    if not re.search(r"[*?\[\]]", str(path)):
+        return path
+    link.symlink_to(path)
+    return link
+
+
+def _shape(file: PlainFile, *, is_whole: bool) -> dict[str, Shape]:
+    """The records' common shape: types as the sample shows them, keys from the whole file if `is_whole`."""
+    shape: dict[str, Shape] = {}
+    for record in _sampled(file, SAMPLE_ROWS):
+        shape = merge(shape, shape_of(record))
+    if is_whole and file.path.stat().st_size > HEAD_BYTES // 4:
+        return extended(shape, _whole_shape(file.path))
+    return shape
+
+
+def _whole_shape(path: Path) -> Shape:
+    try:
+        schema = pl.scan_ndjson(path, infer_schema_length=None).collect_schema()
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        # Some line is no object, or a key has values that Polars finds no common type for.
+        shape: Shape = {}
+        with path.open("rb") as file:
+            for line in file:
+                if isinstance(record := _record(line), dict):
+                    shape = merge(shape, shape_of(record))
+        return shape
+    return {name: shape_of_dtype(dtype) for name, dtype in schema.items()}
+
+
+def sample(files: Sequence[PlainFile], spec: IngestFileSpec) -> Sample:
+    """Records from the heads of up to 20 files, and some from the middle and end of large ones."""
+    chosen, frames, rejected = files[:SAMPLED_FILES], [], []
+    for file in chosen:
+        limit = SAMPLE_ROWS // len(chosen)
+        columns = dict(zip(file.keys, file.header, strict=True))
+        rows = [{columns[key]: as_text(record.get(key)) for key in columns} for record in _sampled(file, limit)]
+        frames.append(pl.DataFrame(rows, schema=dict.fromkeys(file.header, pl.String), orient="row"))
+        rejected += _rejected_in_head(file)
+    rows = pl.concat(frames, how="diagonal")
+    shape: dict[str, Shape] = {}
+    for file in files:
+        renamed = {name: file.shape[key] for key, name in zip(file.keys, file.header, strict=True)}
+        shape = merge(shape, renamed)
+    plans = {name: _plan(name, inner, rows) for name, inner in shape.items()}
+    return Sample(rows=rows, plans=plans, rejected=tuple(rejected), is_suspect=bool(rejected))
+
+
+def _plan(name: str, shape: Shape, rows: pl.DataFrame) -> ColumnPlan:
+    """How a column is read: as JSON has typed it, but text that is a moment becomes one."""
+    type_ = written(shape)
+    if type_ == "string" and name in rows.columns:
+        return infer_moment(rows.get_column(name))
+    return ColumnPlan(name=name, type=type_, is_parsed=type_ not in ("string", "json", "decimal(38,0)"))
+
+
+def _sampled(file: PlainFile, limit: int) -> Iterator[dict[str, Any]]:
+    size = file.path.stat().st_size
+    with file.path.open("rb") as source:
+        yield from islice(_records(_lines(source, HEAD_BYTES)), limit)
+        for start in (size // 2, size - PART_BYTES) if size > HEAD_BYTES else ():
+            source.seek(start)
+            source.readline()
+            yield from islice(_records(_lines(source, PART_BYTES)), limit // 4)
+
+
+def _lines(source: BinaryIO, size: int) -> Iterator[bytes]:
+    end = source.tell() + size
+    while source.tell() < end and (line := source.readline(MAX_RECORD_BYTES)):
+        yield line
+
+
+def _records(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    return (record for line in lines if isinstance(record := _record(line), dict))
+
+
+def _rejected_in_head(file: PlainFile) -> list[Rejected]:
+    with file.path.open("rb") as source:
+        offset, kept, refused = 0, 0, []
+        for line in _lines(source, HEAD_BYTES):
+            record = _record(line)
+            if isinstance(record, Problem):
+                fault = Fault(offset, line.rstrip(b"\r\n"), record.rule, record.reason)
+                refused.append(fault.rejected(kept + len(refused), kept))
+            kept += isinstance(record, dict)
+            offset += len(line)
+    return refused
+
+
+def scan(file: PlainFile, plans: Sequence[ColumnPlan], spec: IngestFileSpec) -> pl.LazyFrame:
+    """The planned columns: nested and natively typed values as such, the rest as text."""
+    columns = dict(zip(file.header, file.keys, strict=True))
+    wanted = {columns[plan.name]: _read_type(plan) for plan in plans if plan.name in columns}
+    rows = pl.scan_ndjson(file.path, schema=wanted, row_index_name=ROW)
+    values = (
+        pl.col(columns[plan.name]).alias(plan.name)
+        if plan.name in columns
+        else pl.lit(None, dtype=_read_type(plan)).alias(plan.name)
+        for plan in plans
+    )
+    return rows.select(ROW, pl.lit(False).alias(SUSPECT), *values)
+
+
+def _read_type(plan: ColumnPlan) -> pl.DataType:
+    if not plan.is_parsed:
+        return pl.String()
+    check_nested(plan.name, parse_type(plan.type))
+    return parse_type(plan.type)
+
+
+def count(file: PlainFile, spec: IngestFileSpec) -> int:
+    """The records in a file: of an exact one as they were examined, else by Polars' own line counter."""
+    if file.is_exact:
+        return file.rows
+    return pl.scan_ndjson(file.path, schema={"any": pl.String}).select(pl.len()).collect().item()
+
+
+def examine(file: PlainFile, plans: Sequence[ColumnPlan], spec: IngestFileSpec, folder: Path) -> PlainFile:
+    """Set aside each line that is no JSON object, or whose nested values are not of their column's type."""
+    keys = dict(zip(file.header, file.keys, strict=True))
+    nested = [(keys[p.name], p.name, parse_type(p.type)) for p in plans if p.is_nested and p.name in keys]
+    copy, offset = CleanCopy(file, folder), 0
+    with file.path.open("rb") as source:
+        while line := source.readline(MAX_RECORD_BYTES):
+            record = _record(line)
+            problem = record if isinstance(record, Problem) else _misfit(record, nested)
+            if record is None:
+                copy.leave_out(offset)
+            elif problem is None:
+                copy.keep(line if line.endswith(b"\n") else line + b"\n", 1)
+            else:
+                copy.reject(Fault(offset, line.rstrip(b"\r\n"), problem.rule, problem.reason, problem.column))
+            offset += len(line)
+    return copy.finish()
+
+
+def exact_plans(plans: Sequence[ColumnPlan]) -> tuple[ColumnPlan, ...]:
+    """Plans for examined files: numbers and booleans are read as text too, so that one wrong value costs one row."""
+    return tuple(replace(plan, is_parsed=plan.is_nested) for plan in plans)
+
+
+class Problem(NamedTuple):
+    """Why a line is no row."""
+
+    rule: str
+    reason: str
+    column: str | None = None
+
+
+def _misfit(record: dict[str, Any] | None, nested: Sequence[tuple[str, str, pl.DataType]]) -> Problem | None:
+    for key, name, dtype in nested:
+        if record and (reason := misfit(record.get(key), dtype)):
+            return Problem("type", reason, name)
+    return None
+
+
+def _record(line: bytes) -> dict[str, Any] | Problem | None:
+    """The object in a line; None for a blank one."""
+    if not line.strip(b" \t\r\n"):
+        return None
+    try:
+        value = json.loads(line.decode(), parse_constant=_no_constant)
+        if b"\\u" in line:
+            json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is no character
+    except UnicodeError:
+        return Problem("encoding", "bytes or escapes that are no UTF-8 text")
+    except (ValueError, RecursionError) as error:
+        return Problem("json", f"no valid JSON: {error}")
+    if not isinstance(value, dict):
+        return Problem("json", f"a JSON {type(value).__name__}, not an object")
+    if _LONG_NUMBER.search(line) and _has_huge_number(line):
+        return Problem("json", "a number too large to be read exactly")
+    return value
+
+
+def _has_huge_number(line: bytes) -> bool:
+    """Whether there is a number for which Polars would refuse the whole file."""
+    seen: list[float] = []
+    json.loads(line, parse_int=lambda text: seen.append(int(text)), parse_float=lambda text: seen.append(float(text)))
+    return any(not -HUGE < number < HUGE if isinstance(number, int) else isinf(number) for number in seen)
+
+
+def _no_constant(word: str) -> None:
+    raise ValueError(f"{word} is no JSON")
