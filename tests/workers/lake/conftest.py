@@ -103,6 +103,7 @@ def _weed_command(folder: Path, port: int) -> list[str]:
         command += [f"-{service}.port={_free_port()}", f"-{service}.port.grpc={_free_port()}"]
     command += [
         "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
         "-master.telemetry=false",
         f"-s3.port={port}",
         f"-s3.port.grpc={_free_port()}",
@@ -153,6 +154,16 @@ def _make_bucket(server: subprocess.Popen, port: int, log: Path) -> None:
                 pytest.fail(f"The S3 server did not start: {log.read_text()[-2000:]}")
             time.sleep(0.1)
     files.create_dir("lake")
+    # Its first write makes volumes; clients that meet that moment back off for many seconds.
+    while True:
+        try:
+            with files.open_output_stream("lake/ready") as sink:
+                sink.write(b"yes")
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 @pytest.fixture
