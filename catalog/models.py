@@ -33,7 +33,14 @@ class Dataset(models.Model):
     published_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
-    upstream = models.ManyToManyField("self", symmetrical=False, related_name="downstream", through="Edge", blank=True)
+    upstream = models.ManyToManyField(
+        "self",
+        symmetrical=False,
+        related_name="downstream",
+        through="Edge",
+        through_fields=("downstream", "upstream"),
+        blank=True,
+    )
 
     objects = VisibleQuerySet.as_manager()
     history = HistoricalRecords(

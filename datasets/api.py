@@ -10,12 +10,13 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from assay.common.api import ModelSerializer, ReadOnlyModelViewSet
+from assay.common.api import ReadOnlyModelViewSet
 from assay.common.fields import ColumnSerializer, ColumnsField
 from ops.job_api import (
     JOB_FIELDS,
     RUN_FIELDS,
     JobRunSerializer,
+    JobSerializer,
     JobViewSet,
     job_schema,
     with_pipeline_run,
@@ -61,7 +62,7 @@ class RulesField(serializers.JSONField):
     pass
 
 
-class DatasetJobSerializer(ModelSerializer):
+class DatasetJobSerializer(JobSerializer):
     layer = serializers.CharField(read_only=True)
     inputs = InputsField()
     config = ConfigField(required=False, help_text="of the transform_type; empty for sql")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class Check:
     """What is known of a job's SQL. Where an input has no schema yet, only its structure could be looked at."""
 
-    sql: str  # canonical
+    sql: str  # canonical; empty where a template cannot make it yet
     checked: CheckedSql | None
     columns: tuple[Column, ...]  # of the result; none while they cannot be known
     warnings: tuple[str, ...] = ()
@@ -43,15 +43,16 @@ def check(job: DatasetJob, engine: str | None = None) -> Check:
     from workers.engines.sql.check import canonical_text, check_sql
     from workers.engines.sql.guard import parse
 
-    inputs = columns_by_alias(job)
-    sql = TRANSFORMS[job.transform_type].sql(job, inputs)
+    inputs, transform = columns_by_alias(job), TRANSFORMS[job.transform_type]
     target = as_columns(job.target_schema)
     if unknown := _unknown(job, inputs):
         warning = (
             f"The columns of {', '.join(unknown)} are not known before their first run. "
             "The query's form was checked; names and types are checked when it runs."
         )
-        return Check(sql=canonical_text(parse(sql, inputs)), checked=None, columns=target, warnings=(warning,))
+        sql = "" if transform.needs_columns else canonical_text(parse(transform.sql(job, inputs), inputs))
+        return Check(sql=sql, checked=None, columns=target, warnings=(warning,))
+    sql = transform.sql(job, inputs)
     checked = check_sql(sql, inputs, engine or engine_of(job), target or None)
     return Check(sql=checked.sql, checked=checked, columns=checked.columns)
 

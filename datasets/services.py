@@ -21,8 +21,7 @@ from .checking import check, engine_of
 from .models import DatasetJob, DatasetRun
 from .transforms import TRANSFORMS
 
-REFRESH_MODES = ("full_refresh", "overwrite_partition")
-ENGINES = ("polars", "duckdb")
+ENGINES = ("polars", "duckdb", "spark")
 
 
 def declare(job: DatasetJob) -> None:
@@ -53,7 +52,7 @@ def generated_sql(job: DatasetJob) -> dict[str, Any]:
     found = check(job)
     return {
         "sql": found.sql,
-        "engines": [_statement(job, engine) for engine in (*ENGINES, "spark")],
+        "engines": [_statement(job, engine) for engine in ENGINES],
         "columns": [to_json(column) for column in found.columns],
         "warnings": list(found.warnings),
     }
@@ -106,12 +105,6 @@ def refuse_what_cannot_run(job: DatasetJob) -> None:
     transform = TRANSFORMS[job.transform_type]
     if not transform.available:
         transform.sql(job, {})
-    if engine_of(job) not in ENGINES:
-        raise NotAvailableYet(f"The engine {engine_of(job)} cannot run yet.", hint=f"Use {' or '.join(ENGINES)}.")
-    if job.refresh_mode not in REFRESH_MODES:
-        raise NotAvailableYet(
-            f"The refresh mode {job.refresh_mode} cannot run yet.", hint=f"Use {' or '.join(REFRESH_MODES)}."
-        )
     if job.data_quality:
         raise NotAvailableYet("Rules of a job are not checked yet.", hint="Empty data_quality.")
 

@@ -143,6 +143,18 @@ def _rule_problems(job: DatasetJob) -> Iterator[Problem]:
             yield Problem(f"data_quality.{position}", "A rule is an object with a check_type.", "invalid")
 
 
+def _refusals(error: AssayError, field: str) -> Iterator[Problem]:
+    """Why a query is not run: at the fields of a template's config, at the target schema, or at `field`."""
+    if faults := error.facts.get("problems"):
+        for fault in faults:
+            yield Problem(fault["field"], f"{fault['message']} {fault['hint']}".strip(), error.code)
+    elif is_about_the_target(error):
+        hint = "Or send an empty target_schema to have it proposed from the query."
+        yield Problem("target_schema", f"{where_and_what(error)} {hint}", error.code)
+    else:
+        yield Problem(field, where_and_what(error), error.code)
+
+
 def _sql_problems(job: DatasetJob) -> Iterator[Problem]:
     """Partitions and keys once more, against the columns that the query would give the table."""
     field = TRANSFORMS[job.transform_type].sql_field if job.transform_type in TRANSFORMS else "transform_type"
@@ -151,11 +163,7 @@ def _sql_problems(job: DatasetJob) -> Iterator[Problem]:
     except NotAvailableYet:
         return
     except AssayError as error:
-        detail = where_and_what(error)
-        if is_about_the_target(error):
-            detail += " Or send an empty target_schema to have it proposed from the query."
-        attr = "target_schema" if is_about_the_target(error) else error.facts.get("attr", field)
-        yield Problem(attr, detail, error.code)
+        yield from _refusals(error, field)
         return
     names = {column.name for column in columns}
     for field in ("partition_by", "merge_keys"):

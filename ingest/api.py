@@ -12,9 +12,17 @@ from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from assay.common.api import ModelSerializer, PolicyMixin, ReadOnlyModelViewSet, SearchFilter, Serializer
+from assay.common.api import PolicyMixin, ReadOnlyModelViewSet, SearchFilter, Serializer
 from assay.common.fields import ColumnsField
-from ops.job_api import JOB_FIELDS, RUN_FIELDS, JobRunSerializer, JobViewSet, job_schema, with_pipeline_run
+from ops.job_api import (
+    JOB_FIELDS,
+    RUN_FIELDS,
+    JobRunSerializer,
+    JobSerializer,
+    JobViewSet,
+    job_schema,
+    with_pipeline_run,
+)
 from workers.results import Preview
 
 from . import services
@@ -31,7 +39,7 @@ class ConfigField(serializers.JSONField):
     pass
 
 
-class IngestJobSerializer(ModelSerializer):
+class IngestJobSerializer(JobSerializer):
     config = ConfigField(help_text="exactly one part: `file`, `db` or `api`, as the source_type needs")
     user_schema = ColumnsField(required=False)
 

@@ -15,7 +15,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from assay.common.api import ModelViewSet
+from assay.common.api import ModelSerializer, ModelViewSet
 from assay.common.fields import ColumnSerializer
 from assay.common.history import HistorySerializer, history_of
 from assay.common.runs import ENDED, Trigger
@@ -46,6 +46,12 @@ RUN_FIELDS = (
     "phases",
     "error",
 )
+
+
+class JobSerializer(ModelSerializer):
+    """The base of the jobs' representations: the workflow is said by the address."""
+
+    workflow = serializers.SlugRelatedField(slug_field="slug", read_only=True)
 
 
 class RunErrorSerializer(serializers.Serializer):

@@ -33,6 +33,7 @@ class Transform:
     options: ClassVar[type[Options]]
     available: ClassVar[bool] = False  # whether this version can run it
     aliases: ClassVar[tuple[str, ...]] = ()  # options that name an input
+    needs_columns: ClassVar[bool] = False  # whether its SQL cannot be made without the columns of its inputs
     sql_field: ClassVar[str] = "config"  # the field that a fault in the SQL is shown at
 
     def problems(self, options: Any, inputs: Inputs, path: str) -> Iterator[Problem]:

@@ -27,8 +27,9 @@ class MetricsOptions(Options):
 class MetricsAggregate(Transform):
     name, layers, options, available = "metrics_aggregate", ("gold",), MetricsOptions, True
     aliases = ("base",)
+    needs_columns = True
 
     def sql(self, job, inputs: Inputs) -> str:
         from workers.executors.metrics_aggregate import to_sql
 
-        return to_sql(job.config, inputs)
+        return to_sql(MetricsOptions.model_validate(job.config).model_dump(exclude_none=True), inputs)

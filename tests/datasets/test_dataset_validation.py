@@ -194,6 +194,30 @@ def test_config_of_metrics_is_refused_at_the_exact_path(shop, fields, attr):
     assert attr in faults(gold(shop, **fields))
 
 
+def test_sound_metrics_have_no_problems_and_a_schema_of_their_own(shop):
+    record = gold(shop)
+    fill_in(record)
+    assert faults(record) == {}
+    assert [column["name"] for column in record.target_schema] == ["ordered_on", "country", "revenue"]
+
+
+@pytest.mark.parametrize(
+    ("change", "attr"),
+    [
+        ({"time_column": "country"}, "config.time_column"),
+        ({"dimensions": ["nothing"]}, "config.dimensions.0"),
+        ({"metrics": [{"name": "revenue", "expression": "sum(nothing)"}]}, "config.metrics.0.expression"),
+        ({"metrics": [{"name": "n", "expression": "count(*)", "filter": "nothing = 1"}]}, "config.metrics.0.filter"),
+    ],
+)
+def test_metrics_over_columns_that_there_are_not_are_refused_at_the_exact_path(shop, change, attr):
+    assert faults(gold(shop, config={**METRICS, **change})) == {attr: "invalid_config"}
+
+
+def test_metrics_over_unknown_columns_can_be_saved(shop):
+    assert faults(gold(shop, inputs=[{"dataset": "bronze.shop.new", "alias": "orders"}])) == {}
+
+
 @pytest.mark.parametrize(
     ("layer", "transform_type", "config"),
     [
