@@ -84,4 +84,4 @@ def _node(node: dict[str, str], dataset: Dataset) -> Node:
     workflow = node["id"].split(".")[1]
     label = node["name"] if workflow == dataset.workflow else f"{workflow}.{node['name']}"
     url = reverse("catalog:dataset-detail", args=[node["id"]])
-    return Node(node["id"], node["layer"], label, node["type"].replace("_", " "), "", url)
+    return Node(node["id"], node["layer"], label, node["type"].replace("_", " "), "", url, node["id"] == dataset.name)

@@ -10,7 +10,7 @@ from assay.common.column_fields import ColumnFields
 
 from .models import DatasetJob, DatasetType, RefreshMode, TransformType
 from .transforms import TRANSFORMS
-from .validation import DATASET_TYPES
+from .validation import DATASET_TYPES, fill_in
 
 # What this version can run; the rest may be kept through the API.
 ENGINES = ("default", "polars", "duckdb")
@@ -40,7 +40,17 @@ class RowsField(forms.Field):
         super().__init__(required=False, **kwargs)
 
 
-class DatasetJobForm(ColumnFields, forms.ModelForm):
+class FillsIn:
+    """Mixin for a ModelForm: aliases and the types that the query gives are filled in as the API does."""
+
+    def _post_clean(self) -> None:
+        """Django's hook for the model's own validation: filled in before that is asked."""
+        self.instance = forms.models.construct_instance(self, self.instance, self._meta.fields, self._meta.exclude)
+        fill_in(self.instance)
+        super()._post_clean()
+
+
+class DatasetJobForm(FillsIn, ColumnFields, forms.ModelForm):
     columns_field = "target_schema"
     field_of = _FIELD_OF
 
@@ -151,11 +161,3 @@ class DatasetJobForm(ColumnFields, forms.ModelForm):
             "metrics": self.metric_rows,
             "fill_gaps": data.get("fill_gaps", False),
         }
-
-    def _post_clean(self) -> None:
-        """Aliases, and the types that the query gives, are filled in as the API does, before the model is asked."""
-        from .validation import fill_in
-
-        self.instance = forms.models.construct_instance(self, self.instance, self._meta.fields, ())
-        fill_in(self.instance)
-        super()._post_clean()

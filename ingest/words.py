@@ -37,7 +37,7 @@ def _format(job: IngestJob) -> str:
         return job.get_format_display()
     delimiter = options.get("delimiter", ",")
     parts = [
-        f"fields parted by {_DELIMITERS.get(delimiter, delimiter)}",
+        f"fields separated by {_DELIMITERS.get(delimiter, delimiter)}",
         "names in the first row" if options.get("has_header", True) else "no row of names",
         options.get("encoding", "utf-8"),
     ]

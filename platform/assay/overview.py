@@ -51,19 +51,19 @@ def _kpis(runs, steps, workflows: int, datasets) -> list[dict[str, Any]]:
     return [
         {"title": "Workflows", "icon": "account_tree", "value": workflows, "note": f"{tables['total']} datasets"},
         {
-            "title": "Runs, last 24 hours",
+            "title": "Runs, 24 hours",
             "icon": "play_circle",
             "value": today["total"],
             "note": f"{success}, {today['open']} open" if today["open"] else success,
         },
         {
-            "title": "Rows written, last 24 hours",
+            "title": "Rows written, 24 hours",
             "icon": "database",
             "value": rows["written"] or 0,
             "note": "in all layers",
         },
         {
-            "title": "Rows in quarantine, last 24 hours",
+            "title": "Rows quarantined, 24 hours",
             "icon": "report",
             "value": rows["aside"] or 0,
             "note": f"{tables['published']} tables published",

@@ -48,7 +48,7 @@ NAVIGATION = [
 UNFOLD = {
     "SITE_TITLE": "Assay",
     "SITE_HEADER": "Assay",
-    "SITE_SUBHEADER": "The lakehouse that proves its data",
+    "SITE_SUBHEADER": "Lakehouse control plane",
     "SITE_SYMBOL": "science",
     "SITE_URL": "/",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("assay/icon.svg")}],

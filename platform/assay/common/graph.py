@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .graph_layout import Edge, Layout, Point, layout
 
@@ -21,6 +21,7 @@ class Node:
     detail: str = ""
     status: str = ""
     url: str = ""
+    is_current: bool = False  # the one that the page is about
     x: float = 0
     y: float = 0
 
@@ -74,7 +75,7 @@ def draw(nodes: Sequence[Node], edges: Iterable[Edge]) -> Drawing:
 
 
 def _moved(node: Node, at: Point) -> Node:
-    return Node(node.id, node.lane, node.name, node.detail, node.status, node.url, round(at[0], 1), round(at[1], 1))
+    return replace(node, x=round(at[0], 1), y=round(at[1], 1))
 
 
 def _path(edge: Edge, at: dict[str, Point], placed: Layout) -> str:

@@ -36,12 +36,11 @@ def number(value: Any) -> str:
 
 @register.filter
 def short_number(value: Any) -> str:
-    """1234567 → 1.2M, for headlines."""
+    """1234567 → 1.2M, for headlines; below a million the number itself."""
     amount = float(value or 0)
-    for limit, unit in ((1e9, "B"), (1e6, "M"), (1e4, "k")):
+    for limit, unit in ((1e9, "B"), (1e6, "M")):
         if amount >= limit:
-            scaled = amount / (1e3 if unit == "k" else limit)
-            return f"{scaled:.1f}".rstrip("0").rstrip(".") + unit
+            return f"{amount / limit:.1f}{unit}"
     return f"{int(amount):,}"
 
 
@@ -136,6 +135,12 @@ def cell(value: Any) -> SafeString | str:
 def is_number(value: Any) -> bool:
     """Whether a cell is set flush right."""
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+@register.filter
+def is_numeric(type_name: str) -> bool:
+    """Whether a column of this type is set flush right."""
+    return str(type_name).startswith(("int", "float", "decimal"))
 
 
 @register.filter

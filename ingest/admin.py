@@ -1,0 +1,78 @@
+from django import forms
+from django.contrib import admin
+from django.urls import reverse
+from simple_history.admin import SimpleHistoryAdmin
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
+from unfold.decorators import display
+
+from assay.common.admin import STATUS_LABELS, ModelAdmin, ReadOnlyAdmin, run_now
+from ops import services
+
+from .models import ErrorHandling, IngestJob, IngestRun, Upload
+
+
+class IngestJobForm(forms.ModelForm):
+    def clean(self) -> dict:
+        """Where no path for bad rows was given it is made from the names, as in the API."""
+        data = super().clean()
+        workflow, name = data.get("workflow", self.instance.workflow_id and self.instance.workflow), data.get("name")
+        if data.get("error_handling") == ErrorHandling.QUARANTINE and not data.get("quarantine_path") and workflow:
+            data["quarantine_path"] = f"quarantine/{workflow.slug}/{name or self.instance.name}"
+        return data
+
+
+@admin.register(IngestJob)
+class IngestJobAdmin(SimpleHistoryAdmin, ModelAdmin):
+    form = IngestJobForm
+    list_display = ("name", "workflow", "source_type", "format", "error_handling", "enabled", "updated_at")
+    list_filter = (("workflow", RelatedDropdownFilter), ("source_type", ChoicesDropdownFilter), "format", "enabled")
+    list_select_related = ("workflow",)
+    search_fields = ("name", "description", "workflow__slug")
+    autocomplete_fields = ("workflow",)
+    actions_detail = ("run",)
+    run = run_now(lambda job, user: services.start_job_run("ingest", job, user=user), "job")
+    fieldsets = (
+        (None, {"fields": ("workflow", "name", "description", "enabled", "is_reference")}),
+        ("Source", {"classes": ("tab",), "fields": ("source_type", "format", "config")}),
+        ("Types", {"classes": ("tab",), "fields": ("schema_mode", "user_schema")}),
+        (
+            "Loading",
+            {
+                "classes": ("tab",),
+                "fields": ("write_mode", "incremental_mode", "watermark_column", "last_watermark_value"),
+            },
+        ),
+        (
+            "Bad rows",
+            {"classes": ("tab",), "fields": ("error_handling", "quarantine_path", "bad_row_threshold")},
+        ),
+        (
+            "Files",
+            {"classes": ("tab",), "fields": ("partition_mode", "partition_pattern", "compression", "force_to_parquet")},
+        ),
+    )
+
+    def get_readonly_fields(self, request, obj=None):
+        return ("workflow", "name") if obj else ()
+
+    def view_on_site(self, job) -> str:
+        return reverse("ingest:job-detail", args=[job.workflow.slug, job.name])
+
+
+@admin.register(IngestRun)
+class IngestRunAdmin(ReadOnlyAdmin):
+    list_display = ("id", "job", "shown_status", "rows_read", "rows_written", "quarantined_rows", "start_time")
+    list_filter = (("status", ChoicesDropdownFilter), "trigger")
+    list_select_related = ("job__workflow",)
+    search_fields = ("job__name",)
+
+    @display(description="Status", ordering="status", label=STATUS_LABELS)
+    def shown_status(self, run) -> str:
+        return run.status
+
+
+@admin.register(Upload)
+class UploadAdmin(ReadOnlyAdmin):
+    list_display = ("name", "size", "sha256", "created_by", "created_at")
+    list_select_related = ("created_by",)
+    search_fields = ("name", "sha256")

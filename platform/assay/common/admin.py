@@ -1,0 +1,99 @@
+"""What every ModelAdmin stands on: Unfold's look, the policy, readable JSON, and records that nobody edits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from django.contrib import messages
+from django.db import models
+from django.urls import reverse
+from django_htmx.http import HttpResponseClientRedirect
+from unfold.admin import ModelAdmin as UnfoldModelAdmin
+from unfold.decorators import action
+from unfold.enums import ActionVariant
+from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldAdminTextareaWidget
+
+from workers.errors import AssayError
+
+STATUS_LABELS = {
+    "success": "success",
+    "failed": "danger",
+    "running": "info",
+    "queued": "info",
+    "skipped": "warning",
+    "cancelled": "warning",
+}
+LAYER_LABELS = {"bronze": "warning", "silver": "info", "gold": "success"}
+
+
+class JsonWidget(UnfoldAdminTextareaWidget):
+    """JSON with a line for each value."""
+
+    def __init__(self, attrs=None) -> None:
+        super().__init__({"rows": 8, "spellcheck": "false", "style": "font-family: var(--as-mono)", **(attrs or {})})
+
+    def format_value(self, value):
+        try:
+            return json.dumps(json.loads(value), indent=2, ensure_ascii=False)
+        except (TypeError, ValueError):
+            return value  # what a person typed wrongly is shown as it was typed
+
+
+class ModelAdmin(UnfoldModelAdmin):
+    """Lists start at the policy; rights are Django's, although everybody may enter the shell."""
+
+    formfield_overrides = {models.JSONField: {"widget": JsonWidget}}
+    compressed_fields = True
+    warn_unsaved_form = True
+    list_filter_submit = True
+
+    def get_queryset(self, request):
+        found = super().get_queryset(request)
+        return found.visible_to(request.user) if hasattr(found, "visible_to") else found
+
+
+class ReadOnlyAdmin(ModelAdmin):
+    """Records that runs make: to look at, never to change by hand."""
+
+    def has_add_permission(self, request) -> bool:
+        return False
+
+    def has_change_permission(self, request, obj=None) -> bool:
+        return False
+
+    def has_delete_permission(self, request, obj=None) -> bool:
+        return False
+
+
+def run_now(start: Callable, what: str):
+    """An action “Run now” on one record: `start(record, user)` gives the pipeline run.
+
+    With a dialog, because Unfold runs an action without one on a plain GET:
+    any page could then start it with a link.
+    """
+
+    @action(
+        description="Run now",
+        icon="play_arrow",
+        variant=ActionVariant.PRIMARY,
+        permissions=["ops.change_workflow"],
+        dialog={
+            "title": f"Run this {what} now?",
+            "description": "It is the same run that the Run button of its page starts.",
+            "form_class": BaseDialogForm,
+            "form_submit_text": "Run",
+        },
+    )
+    def run(self, request, form, object_id):
+        record = self.get_object(request, object_id)
+        try:
+            pipeline_run = start(record, request.user)
+        except AssayError as error:
+            messages.error(request, f"{error.message} {error.hint}".strip())
+            return HttpResponseClientRedirect(request.headers.get("HX-Current-URL") or reverse("admin:index"))
+        # htmx sends the dialog: a plain redirect would end inside of it.
+        return HttpResponseClientRedirect(reverse("ops:run-detail", args=[pipeline_run.pk]))
+
+    return run
