@@ -18,7 +18,7 @@ from typing import Any, Literal
 from deltalake import CommitProperties, DeltaTable, TableFeatures
 from deltalake.exceptions import CommitFailedError, DeltaError
 
-from ..errors import PublishConflict, SchemaChanged, StaleRun, TableMissing
+from ..errors import InvalidSpec, PublishConflict, SchemaChanged, StaleRun, TableMissing
 from ..ids import sequence_of
 from ..results import Published
 from ..schema import parse_type
@@ -81,12 +81,23 @@ def publish(
         metadata=dict(metadata or {}),
         partitions=tuple(partitions),
     )
+    _check_partitions(work)
     with reaching(target.uri):
         if before := already_published(target, run_id):
             return before  # before the files are looked at: they may be gone by now
         check_staged(work.store, target, work.files, work.columns)
         work.store.sync(file.path for file in work.files)
         return _until_committed(work.store, target, run_id, work.attempt)
+
+
+def _check_partitions(work: _Publication) -> None:
+    if work.mode == "overwrite_partition" and not work.target.partition_by:
+        raise InvalidSpec(f"{work.target.dataset} has no partitions to overwrite.", hint="Use overwrite or append.")
+    if wrong := [values for values in work.partitions if set(values) != set(work.target.partition_by)]:
+        raise InvalidSpec(
+            f"{wrong[0]} names no partition of {work.target.dataset}.",
+            hint=f"Give a value for each of {', '.join(work.target.partition_by)}.",
+        )
 
 
 def already_published(target: TableTarget, run_id: str) -> Published | None:

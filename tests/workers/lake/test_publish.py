@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from workers.errors import AuditFailed, SchemaChanged, StaleRun, TableMissing
+from workers.errors import AuditFailed, InvalidSpec, SchemaChanged, StaleRun, TableMissing
 from workers.lake.publish import already_published, publish, restore
 from workers.lake.stage import Staging
 from workers.lake.table import open_table, table_exists
@@ -84,6 +84,22 @@ def test_overwrite_partition_empties_a_partition_that_the_caller_names(by_day):
     assert rows_of(by_day) == [(2, DAY_2)]
     load(by_day, nothing, mode="overwrite_partition", partitions=[{"day": "2026-11-22"}])
     assert rows_of(by_day) == []
+
+
+def test_partitions_that_the_table_has_not_are_refused(target, by_day):
+    with pytest.raises(InvalidSpec, match="no partitions"):
+        load(target, {"id": [1]}, mode="overwrite_partition")
+    with pytest.raises(InvalidSpec, match="names no partition"):
+        load(by_day, {"id": [1], "day": [DAY_1]}, mode="overwrite_partition", partitions=[{"region": "eu"}])
+
+
+def test_what_a_killed_creation_left_in_the_log_does_not_count_as_a_table(target):
+    log = Path(target.uri, "_delta_log")
+    log.mkdir(parents=True)
+    (log / ".0123.part").write_text('{"commitInfo"')
+    assert not table_exists(target.uri)
+    assert load(target, {"id": [1]}).version == 0
+    assert rows_of(target) == [(1,)]
 
 
 @pytest.mark.parametrize("mode", ["append", "overwrite", "overwrite_partition"])
