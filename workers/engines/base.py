@@ -17,7 +17,7 @@ from workers.errors import InvalidSpec
 from workers.lake.stage import Staging
 from workers.lake.table import Table
 
-from .sql import CheckedSql
+from .statement import CheckedSql
 
 ENGINES = {
     "polars": "workers.engines.polars:PolarsEngine",

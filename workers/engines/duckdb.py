@@ -26,8 +26,7 @@ from workers.schema import duckdb_type, polars_schema
 from workers.specs import Column, TableTarget
 
 from .base import Limits
-from .sql import CheckedSql
-from .sql.dry_run import quoted
+from .statement import CheckedSql, quoted
 
 COMPRESSIONS = {"none": "uncompressed", "lz4": "lz4_raw"}
 

@@ -14,7 +14,7 @@ from workers.schema import parse_type
 from workers.specs import Column
 
 from .base import Limits
-from .sql import CheckedSql
+from .statement import CheckedSql
 
 
 class PolarsEngine:

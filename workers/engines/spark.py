@@ -10,7 +10,7 @@ from workers.lake.stage import Staging
 from workers.lake.table import Table
 
 from .base import Limits
-from .sql import CheckedSql
+from .statement import CheckedSql
 
 
 class SparkEngine:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
 
 from sqlglot import exp
 
+from workers.engines.statement import ALL_DATES, CheckedSql, Parameters
 from workers.errors import InvalidSpec, SqlRejected
 from workers.specs import Column
 
@@ -26,36 +25,12 @@ from .types import cast_problem
 DIALECTS = {"duckdb": AssayDuckDB, "polars": PolarsSQL, "spark": AssayDuckDB}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parameters:
-    """What `:start_date`, `:end_date` and `:run_time` stand for; a run without dates is about all of them."""
-
-    start_date: date = date.min
-    end_date: date = date.max
-    run_time: datetime = datetime(2000, 1, 1, tzinfo=UTC)  # aware
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckedSql:
-    """A query that may run. Made by `check_sql` only."""
-
-    sql: str  # canonical: parsed and written again, parameters still in it; checking it gives itself
-    engine: str
-    statement: str  # what the engine runs: parameters bound, rewritten so that engines agree
-    columns: tuple[Column, ...]  # of the result: the target's, where there is a target
-    query_columns: tuple[Column, ...]  # of the query itself, before it is cast to the target
-    inputs_used: tuple[str, ...]  # aliases
-    column_lineage: dict[str, tuple[tuple[str, str], ...]]  # output → (alias, input column) pairs
-    parameters_used: tuple[str, ...] = ()  # of start_date, end_date, run_time
-    left_out: tuple[str, ...] = ()  # columns of the query that the target does not have
-
-
 def check_sql(
     sql: str,
     inputs: Mapping[str, tuple[Column, ...]],
     engine: str,
     target_columns: tuple[Column, ...] | None = None,
-    parameters: Parameters = Parameters(),
+    parameters: Parameters = ALL_DATES,
     *,
     leave_out_extra: bool = False,
 ) -> CheckedSql:

@@ -13,6 +13,7 @@ from itertools import pairwise
 import duckdb
 import polars as pl
 
+from workers.engines.statement import quoted
 from workers.errors import SqlRejected
 from workers.schema import duckdb_type, polars_schema
 from workers.specs import Column
@@ -99,7 +100,3 @@ def polars_refusal(error: Exception, text: str) -> SqlRejected:
         engines=["duckdb"],
         **facts,
     )
-
-
-def quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

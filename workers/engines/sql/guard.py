@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterable
+from itertools import pairwise
 
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ParseError, SqlglotError
 from sqlglot.optimizer.scope import Scope, traverse_scope
-from sqlglot.tokens import TokenType
+from sqlglot.tokens import Token, TokenType
 
 from workers.errors import SqlRejected
 
@@ -100,13 +101,24 @@ def _statements(text: str) -> list[exp.Expression | None]:
                     hint="Write regexp_matches(text, pattern).",
                     **place_at(text, token.start),
                 )
-        return sqlglot.parse(text, read="duckdb", error_level=sqlglot.ErrorLevel.IMMEDIATE)
+        return sqlglot.parse(_with_dollars(text, tokens), read="duckdb", error_level=sqlglot.ErrorLevel.IMMEDIATE)
     except ParseError as error:
         raise _parse_error(error) from None
     except (SqlglotError, ValueError) as error:
         raise rejected(f"This is not SQL: {str(error).splitlines()[0][:200]}") from None
     except RecursionError:
         raise rejected("The query is nested too deeply.", hint="Split it with WITH.") from None
+
+
+def _with_dollars(text: str, tokens: list[Token]) -> str:
+    """`:start_date` as `$start_date`: after SELECT the colon would be read as DuckDB's `alias: value`."""
+    characters = list(text)
+    for colon, name in pairwise(tokens):
+        adjacent = colon.token_type == TokenType.COLON and colon.end + 1 == name.start
+        if adjacent and name.text.lower() in grammar.PARAMETERS:
+            characters[colon.start] = "$"
+            characters[name.start : name.end + 1] = name.text.lower()
+    return "".join(characters)
 
 
 def _parse_error(error: ParseError) -> SqlRejected:
