@@ -58,7 +58,8 @@ class World:
             raise SourceUnavailable("try again")
         if fate < 0.27:
             raise SourceMissing("never")
-        progress("publish")
+        if fate < 0.6:
+            progress("publish")  # else a zombie does not notice that it is one
 
     def something_happens(self) -> None:
         self.depth += 1
