@@ -79,10 +79,13 @@ def _read(
     return resolution, stage_rows(spec, files, sample, resolution.plans, staging, folder)
 
 
-def open_landed(spec: IngestFileSpec, landed: Sequence[LandedFile], folder: Path) -> list[PlainFile]:
+def open_landed(
+    spec: IngestFileSpec, landed: Sequence[LandedFile], folder: Path, glance_bytes: int | None = None
+) -> list[PlainFile]:
     """The files ready to be read: unpacked, in UTF-8, their columns known and spelled as the table spells them."""
     encoding = spec.csv.encoding if spec.format == "csv" else "utf-8"
-    files = READERS[spec.format].open_files(plain_files(landed, folder, encoding), spec, folder)
+    plain = plain_files(landed, folder, encoding, glance_bytes)
+    files = READERS[spec.format].open_files(plain, spec, folder, is_glance=glance_bytes is not None)
     headers = aligned((file.header for file in files), (column.name for column in spec.columns))
     return [replace(file, header=header) for file, header in zip(files, headers, strict=True)]
 

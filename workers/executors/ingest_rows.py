@@ -83,27 +83,31 @@ def _route(
     outcome = pl.collect_all(
         [
             staging.sink(
-                _good(rows, files, plans, spec),
+                good_values(rows, plans, *_provenance(spec, files)),
                 lazy=True,
                 partition=constant if spec.target.partition_by == ("_ingest_date",) else None,
             ),
-            _bad(rows, plans).sink_parquet(bad, lazy=True),
+            bad_rows(rows, plans, FILE, ROW).sink_parquet(bad, lazy=True),
             rows.select(pl.col(SUSPECT).sum(), (~pl.col(_OK)).sum()),
         ],
         engine="streaming",
     )
-    suspects, bad_rows = outcome[2].row(0)
-    return _Pass(suspects=suspects, bad_rows=bad_rows)
+    suspects, refused = outcome[2].row(0)
+    return _Pass(suspects=suspects, bad_rows=refused)
 
 
 def _rows(spec: IngestFileSpec, files: Sequence[PlainFile], plans: Sequence[ColumnPlan]) -> pl.LazyFrame:
-    """All files' rows: the source's columns, the typed ones beside them, and whether the row is good."""
+    """All files' rows, judged."""
     reader = READERS[spec.format]
     scans = [
         reader.scan(file, plans, spec).with_columns(pl.lit(file.number, dtype=pl.Int32).alias(FILE)) for file in files
     ]
+    return judged(pl.concat(scans) if len(scans) > 1 else scans[0], plans)
+
+
+def judged(rows: pl.LazyFrame, plans: Sequence[ColumnPlan]) -> pl.LazyFrame:
+    """The rows with their typed values beside the text, and whether each row is good."""
     parsed = [plan for plan in plans if plan.can_fail]
-    rows = pl.concat(scans) if len(scans) > 1 else scans[0]
     rows = rows.with_columns(typed(plan).alias(_VALUE + plan.name) for plan in parsed)
     required = [pl.col(_VALUE * plan.can_fail + plan.name).is_null() for plan in plans if not plan.nullable]
     faults = [_is_unfit(plan) for plan in parsed] + required
@@ -116,27 +120,32 @@ def _is_unfit(plan: ColumnPlan) -> pl.Expr:
     return pl.col(_VALUE + plan.name).is_null() & text.is_not_null() & (text != "")
 
 
-def _good(
-    rows: pl.LazyFrame, files: Sequence[PlainFile], plans: Sequence[ColumnPlan], spec: IngestFileSpec
-) -> pl.LazyFrame:
+def good_values(rows: pl.LazyFrame, plans: Sequence[ColumnPlan], *added: pl.Expr) -> pl.LazyFrame:
+    """The typed values of the good rows among the judged ones, and what is added."""
     values = [pl.col(_VALUE * plan.can_fail + plan.name).alias(plan.name) for plan in plans]
-    names = {file.number: file.name for file in files}
-    whence = pl.lit(files[0].name) if len(files) == 1 else pl.col(FILE).replace_strict(names, return_dtype=pl.String)
-    moment = pl.lit(spec.ingested_at.astimezone(UTC), dtype=pl.Datetime("us", "UTC"))
-    added = [moment.alias("_ingested_at"), pl.lit(spec.run_id).alias("_run_id"), whence.alias("_source_file")]
     return rows.filter(_OK).select(*values, *added)
 
 
-def _bad(rows: pl.LazyFrame, plans: Sequence[ColumnPlan]) -> pl.LazyFrame:
-    """The bad rows as JSON text: kept as they are, their text would pin the whole file's buffers in memory."""
+def _provenance(spec: IngestFileSpec, files: Sequence[PlainFile]) -> list[pl.Expr]:
+    names = {file.number: file.name for file in files}
+    whence = pl.lit(files[0].name) if len(files) == 1 else pl.col(FILE).replace_strict(names, return_dtype=pl.String)
+    moment = pl.lit(spec.ingested_at.astimezone(UTC), dtype=pl.Datetime("us", "UTC"))
+    return [moment.alias("_ingested_at"), pl.lit(spec.run_id).alias("_run_id"), whence.alias("_source_file")]
+
+
+def bad_rows(rows: pl.LazyFrame, plans: Sequence[ColumnPlan], *keys: str) -> pl.LazyFrame:
+    """The bad rows among the judged ones: the keys, `_raw`, `_column`, `_rule` and `_reason`.
+
+    `_raw` is JSON text: kept as they are, a few rows would pin the whole
+    file's buffers in memory.
+    """
     problems = [_problem(plan) for plan in plans if plan.can_fail]
     problems += [_null_problem(plan) for plan in plans if not plan.nullable]
     nothing = pl.struct(_column=pl.lit(""), _rule=pl.lit(""), _reason=pl.lit(""))
     first = pl.coalesce(*problems) if problems else nothing
     record = pl.struct([plan.name for plan in plans]).struct.json_encode()
-    return (
-        rows.filter(~pl.col(_OK)).select(FILE, ROW, record.alias("_raw"), first.alias("__problem")).unnest("__problem")
-    )
+    told = rows.filter(~pl.col(_OK)).select(*keys, record.alias("_raw"), first.alias("__problem"))
+    return told.unnest("__problem")
 
 
 def _problem(plan: ColumnPlan) -> pl.Expr:

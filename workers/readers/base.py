@@ -87,7 +87,7 @@ class PlainFile:
 class Sample:
     """The first records of every file, and some from the middle and the end."""
 
-    rows: pl.DataFrame  # as text; nested values, and what JSON itself has typed, as such
+    rows: pl.DataFrame  # all values as text; ROW is the record's number, null where it is not known
     plans: dict[str, ColumnPlan] = field(default_factory=dict)  # what the format itself says; CSV says nothing
     rejected: tuple[Rejected, ...] = ()
     is_suspect: bool = False  # the files will need an exact look
@@ -98,8 +98,13 @@ class Reader(Protocol):
 
     SELF_DESCRIBING: bool  # each record names and types its values: keys may be absent, values nested
 
-    def open_files(self, files: Sequence[PlainFile], spec: IngestFileSpec, folder: Path) -> list[PlainFile]:
-        """Find each file's columns and where its records start. Raises `UnreadableSource`."""
+    def open_files(
+        self, files: Sequence[PlainFile], spec: IngestFileSpec, folder: Path, *, is_glance: bool = False
+    ) -> list[PlainFile]:
+        """Find each file's columns and where its records start. Raises `UnreadableSource`.
+
+        A glance looks no further than the sample will, and forgives a file that is cut off.
+        """
 
     def sample(self, files: Sequence[PlainFile], spec: IngestFileSpec) -> Sample:
         """What the files look like, read exactly and in bounded memory."""

@@ -28,7 +28,9 @@ PART_BYTES = 256 << 10  # of the sample in the middle and at the end
 HEAD_BYTES = 4 << 20
 
 
-def open_files(files: Sequence[PlainFile], spec: IngestFileSpec, folder: Path) -> list[PlainFile]:
+def open_files(
+    files: Sequence[PlainFile], spec: IngestFileSpec, folder: Path, *, is_glance: bool = False
+) -> list[PlainFile]:
     """Find each file's header and first record. Raises `UnreadableSource` for a file without even a header."""
     return [_open(file, spec) for file in files]
 
@@ -85,7 +87,7 @@ def sample(files: Sequence[PlainFile], spec: IngestFileSpec) -> Sample:
     frames, rejected, is_suspect = [], [], False
     for file in chosen:
         look = _Look(file, dialect, SAMPLE_ROWS // len(chosen))
-        frames.append(_frame(look.rows, file.header, spec.csv))
+        frames.append(_frame(look.rows, file.header, spec.csv).with_columns(_numbers(look)))
         rejected += look.rejected
         is_suspect = is_suspect or look.is_suspect
     return Sample(rows=pl.concat(frames, how="diagonal"), rejected=tuple(rejected), is_suspect=is_suspect)
@@ -96,6 +98,7 @@ class _Look:
 
     def __init__(self, file: PlainFile, dialect: Dialect, limit: int) -> None:
         self.rows: list[list[str]] = []
+        self.numbers: list[int] = []  # of the first rows; those from the middle and the end have none
         self.rejected: list[Rejected] = []
         self.is_suspect = False
         width, size = len(file.header), file.path.stat().st_size
@@ -117,6 +120,7 @@ class _Look:
         for event in split(source, dialect, width, name, end):
             if isinstance(event, Kept):
                 self.rows += islice(dialect.rows(event.content), limit - len(self.rows))
+                self.numbers += range(records, records + len(self.rows) - len(self.numbers))
                 kept, records = kept + event.records, records + event.records
                 if len(self.rows) >= limit:
                     return
@@ -125,6 +129,11 @@ class _Look:
             if isinstance(event, Fault):
                 self.rejected.append(event.rejected(records, kept))
                 records += 1
+
+
+def _numbers(look: _Look) -> pl.Series:
+    unknown = [None] * (len(look.rows) - len(look.numbers))
+    return pl.Series(ROW, look.numbers + unknown, dtype=pl.Int64)
 
 
 def _rows(

@@ -110,7 +110,7 @@ def split(
     """What the file holds from where it stands, in order, as runs of good records and single faults.
 
     `width` is the number of fields that a row has; None lets any number
-    through. Reading stops at the byte `end`. Raises `UnreadableSource` for a
+    through. With `end` reading stops at the last whole record before that byte. Raises `UnreadableSource` for a
     line of more than 16 MiB.
     """
     offset, rest, wanted = file.tell(), b"", CHUNK_BYTES
@@ -118,6 +118,8 @@ def split(
         room = wanted if end is None else min(wanted, end - offset - len(rest))
         chunk = file.read(room) if room > 0 else b""
         buffer, is_last = rest + chunk, not chunk
+        if is_last and end is not None and offset + len(rest) >= end:
+            return
         if is_last and buffer and not buffer.endswith(b"\n"):
             buffer += b"\n"
         cut = buffer.rfind(b"\n") + 1

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,17 +29,27 @@ MAX_VALUE_CHARS = 64 << 20
 _BLANK = re.compile(r"[ \t\r\n]*")
 
 
-def open_files(files: Sequence[PlainFile], spec: IngestFileSpec, folder: Path) -> list[PlainFile]:
+def open_files(
+    files: Sequence[PlainFile], spec: IngestFileSpec, folder: Path, *, is_glance: bool = False
+) -> list[PlainFile]:
     """Each document's records as NDJSON. Raises `UnreadableSource` where a document is broken, saying where."""
     converted = []
     for file in files:
         path = folder / f"{file.number}.ndjson"
-        with file.path.open("rb") as source, path.open("w", encoding="utf-8", newline="") as sink:
-            for record in records(source, spec.records_path, file.name):
-                # Line ends in a record stand between its tokens: inside a text they are escaped.
-                sink.write(record.replace("\n", " ").replace("\r", " ") + "\n")
+        try:
+            _convert(file, path, spec.records_path, ndjson.SAMPLE_ROWS if is_glance else None)
+        except UnreadableSource:
+            if not is_glance or not path.stat().st_size:
+                raise
         converted.append(replace(file, path=path, is_converted=True))
-    return ndjson.open_files(converted, spec, folder)
+    return ndjson.open_files(converted, spec, folder, is_glance=is_glance)
+
+
+def _convert(file: PlainFile, path: Path, records_path: str, limit: int | None) -> None:
+    with file.path.open("rb") as source, path.open("w", encoding="utf-8", newline="") as sink:
+        for record in islice(records(source, records_path, file.name), limit):
+            # Line ends in a record stand between its tokens: inside a text they are escaped.
+            sink.write(record.replace("\n", " ").replace("\r", " ") + "\n")
 
 
 def records(source: BinaryIO, records_path: str, name: str) -> Iterator[str]:

@@ -42,12 +42,14 @@ HUGE = 2**127
 _LONG_NUMBER = re.compile(rb"\d{38}|\d[eE]\+?\d{3}")
 
 
-def open_files(files: Sequence[PlainFile], spec: IngestFileSpec, folder: Path) -> list[PlainFile]:
+def open_files(
+    files: Sequence[PlainFile], spec: IngestFileSpec, folder: Path, *, is_glance: bool = False
+) -> list[PlainFile]:
     """Find each file's keys: all of them, unless the job declares its columns."""
     opened = []
     for file in files:
         path = _without_wildcards(file.path, folder / f"{file.number}.link")
-        shape = _shape(replace(file, path=path), is_whole=spec.schema_mode != "user")
+        shape = _shape(replace(file, path=path), is_whole=not is_glance and spec.schema_mode != "user")
         opened.append(replace(file, path=path, keys=tuple(shape), header=unique_names(shape), shape=shape))
     return opened
 
@@ -63,7 +65,7 @@ def _without_wildcards(path: Path, link: Path) -> Path:
 def _shape(file: PlainFile, *, is_whole: bool) -> dict[str, Shape]:
     """The records' common shape: types as the sample shows them, keys from the whole file if `is_whole`."""
     shape: dict[str, Shape] = {}
-    for record in _sampled(file, SAMPLE_ROWS):
+    for _, record in _sampled(file, SAMPLE_ROWS):
         shape = merge(shape, shape_of(record))
     if is_whole and file.path.stat().st_size > HEAD_BYTES // 4:
         return extended(shape, _whole_shape(file.path))
@@ -90,8 +92,12 @@ def sample(files: Sequence[PlainFile], spec: IngestFileSpec) -> Sample:
     for file in chosen:
         limit = SAMPLE_ROWS // len(chosen)
         columns = dict(zip(file.keys, file.header, strict=True))
-        rows = [{columns[key]: as_text(record.get(key)) for key in columns} for record in _sampled(file, limit)]
-        frames.append(pl.DataFrame(rows, schema=dict.fromkeys(file.header, pl.String), orient="row"))
+        rows = [
+            {ROW: number} | {name: as_text(record.get(key)) for key, name in columns.items()}
+            for number, record in _sampled(file, limit)
+        ]
+        schema = {ROW: pl.Int64} | dict.fromkeys(file.header, pl.String)
+        frames.append(pl.DataFrame(rows, schema=schema, orient="row"))
         rejected += _rejected_in_head(file)
     rows = pl.concat(frames, how="diagonal")
     shape: dict[str, Shape] = {}
@@ -110,14 +116,16 @@ def _plan(name: str, shape: Shape, rows: pl.DataFrame) -> ColumnPlan:
     return ColumnPlan(name=name, type=type_, is_parsed=type_ not in ("string", "json", "decimal(38,0)"))
 
 
-def _sampled(file: PlainFile, limit: int) -> Iterator[dict[str, Any]]:
+def _sampled(file: PlainFile, limit: int) -> Iterator[tuple[int | None, dict[str, Any]]]:
+    """Records with their numbers; those from the middle and the end have none."""
     size = file.path.stat().st_size
     with file.path.open("rb") as source:
         yield from islice(_records(_lines(source, HEAD_BYTES)), limit)
         for start in (size // 2, size - PART_BYTES) if size > HEAD_BYTES else ():
             source.seek(start)
             source.readline()
-            yield from islice(_records(_lines(source, PART_BYTES)), limit // 4)
+            part = islice(_records(_lines(source, PART_BYTES)), limit // 4)
+            yield from ((None, record) for _, record in part)
 
 
 def _lines(source: BinaryIO, size: int) -> Iterator[bytes]:
@@ -126,8 +134,9 @@ def _lines(source: BinaryIO, size: int) -> Iterator[bytes]:
         yield line
 
 
-def _records(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
-    return (record for line in lines if isinstance(record := _record(line), dict))
+def _records(lines: Iterable[bytes]) -> Iterator[tuple[int, dict[str, Any]]]:
+    told = (record for line in lines if (record := _record(line)) is not None)
+    return ((number, record) for number, record in enumerate(told) if isinstance(record, dict))
 
 
 def _rejected_in_head(file: PlainFile) -> list[Rejected]:

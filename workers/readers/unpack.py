@@ -28,18 +28,22 @@ _BOMS = (
 )
 
 
-def plain_files(landed: Iterable[LandedFile], folder: Path, encoding: str = "utf-8") -> list[PlainFile]:
+def plain_files(
+    landed: Iterable[LandedFile], folder: Path, encoding: str = "utf-8", limit: int | None = None
+) -> list[PlainFile]:
     """The landed files, unpacked and in UTF-8 without a byte order mark.
 
     What already is so is used where it lies. A byte that the encoding does
-    not know becomes an invalid one, so that its row is rejected later. Raises
+    not know becomes an invalid one, so that its row is rejected later. With a
+    `limit` no more than so many bytes of each are unpacked or decoded. Raises
     `UnreadableSource` for a broken or encrypted archive.
     """
     codec = _codec(encoding)
     files: list[PlainFile] = []
     for number, file in enumerate(landed):
-        for path, name in _unpacked(_local(file, folder / f"landed-{number}"), file.name, folder, f"plain-{number}"):
-            plain = _decoded(path, codec, folder / f"utf8-{len(files)}")
+        local = _local(file, folder / f"landed-{number}")
+        for path, name in _unpacked(local, file.name, folder / f"plain-{number}", limit):
+            plain = _decoded(path, codec, folder / f"utf8-{len(files)}", limit)
             files.append(PlainFile(path=plain, number=len(files), name=name))
     return files
 
@@ -63,15 +67,15 @@ def _local(file: LandedFile, copy: Path) -> Path:
     return copy
 
 
-def _unpacked(path: Path, name: str, folder: Path, stem: str) -> Iterator[tuple[Path, str]]:
+def _unpacked(path: Path, name: str, plain: Path, limit: int | None) -> Iterator[tuple[Path, str]]:
     with path.open("rb") as file:
         magic = file.read(4)
     try:
         if magic[:2] == b"\x1f\x8b":
             with gzip.open(path) as source:
-                yield _copy(source, folder / stem, path.stat().st_size, name), name
+                yield _copy(source, plain, path.stat().st_size, name, limit), name
         elif magic in (b"PK\x03\x04", b"PK\x05\x06"):
-            yield from _members(path, name, folder, stem)
+            yield from _members(path, name, plain, limit)
         else:
             yield path, name
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
@@ -81,15 +85,16 @@ def _unpacked(path: Path, name: str, folder: Path, stem: str) -> Iterator[tuple[
         ) from error
 
 
-def _members(path: Path, name: str, folder: Path, stem: str) -> Iterator[tuple[Path, str]]:
+def _members(path: Path, name: str, plain: Path, limit: int | None) -> Iterator[tuple[Path, str]]:
     with zipfile.ZipFile(path) as archive:
         members = [member for member in archive.infolist() if _is_data(member)]
         if not members:
             raise UnreadableSource(f"{name} is an empty archive.", hint="Put at least one file into it.")
         for number, member in enumerate(members):
             with archive.open(member) as source:
-                plain = _copy(source, folder / f"{stem}-{number}", path.stat().st_size, name)
-            yield plain, f"{name}/{member.filename}"
+                member_path = plain.with_name(f"{plain.name}-{number}")
+                _copy(source, member_path, path.stat().st_size, name, limit)
+            yield member_path, f"{name}/{member.filename}"
 
 
 def _is_data(member: zipfile.ZipInfo) -> bool:
@@ -97,18 +102,18 @@ def _is_data(member: zipfile.ZipInfo) -> bool:
     return not member.is_dir() and parts[0] != "__MACOSX" and not parts[-1].startswith(".")
 
 
-def _copy(source: BinaryIO, path: Path, packed_bytes: int, name: str) -> Path:
-    limit, size = min(MAX_UNPACKED_BYTES, packed_bytes * MAX_RATIO + CHUNK_BYTES), 0
+def _copy(source: BinaryIO, path: Path, packed_bytes: int, name: str, limit: int | None) -> Path:
+    most, size = min(MAX_UNPACKED_BYTES, packed_bytes * MAX_RATIO + CHUNK_BYTES), 0
     with path.open("wb") as sink:
-        while chunk := source.read(CHUNK_BYTES):
+        while (limit is None or size < limit) and (chunk := source.read(CHUNK_BYTES)):
             sink.write(chunk)
             size += len(chunk)
-            if size > limit:
-                raise UnreadableSource(f"{name} unpacks to more than {limit} bytes.", hint="Is it a zip bomb?")
+            if size > most:
+                raise UnreadableSource(f"{name} unpacks to more than {most} bytes.", hint="Is it a zip bomb?")
     return path
 
 
-def _decoded(path: Path, codec: str, plain: Path) -> Path:
+def _decoded(path: Path, codec: str, plain: Path, limit: int | None) -> Path:
     with path.open("rb") as file:
         head = file.read(4)
     # A byte order mark proves its encoding, whatever the job says; without one UTF-16 is little-endian.
@@ -118,16 +123,13 @@ def _decoded(path: Path, codec: str, plain: Path) -> Path:
         return path
     with path.open("rb") as source, plain.open("wb") as sink:
         source.seek(len(bom))
-        if codec == "utf-8":
-            shutil.copyfileobj(source, sink, CHUNK_BYTES)
-        else:
-            _transcode(source, sink, codec)
+        _transcode(source, sink, codec, limit)
     return plain
 
 
-def _transcode(source: BinaryIO, sink: BinaryIO, codec: str) -> None:
+def _transcode(source: BinaryIO, sink: BinaryIO, codec: str, limit: int | None) -> None:
     decoder = codecs.getincrementaldecoder(codec)(errors="assay_invalid")
-    while chunk := source.read(CHUNK_BYTES):
+    while (limit is None or sink.tell() < limit) and (chunk := source.read(CHUNK_BYTES)):
         sink.write(decoder.decode(chunk).encode("utf-8", "surrogateescape"))
     sink.write(decoder.decode(b"", final=True).encode("utf-8", "surrogateescape"))
 

@@ -1,0 +1,119 @@
+"""A look at files before a job is made of them: what a run would read, with nothing written to the lake."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import polars as pl
+
+from ..checks.profile import profile
+from ..engines.preview import json_rows
+from ..errors import SourceMissing
+from ..lake.landing import LandedFile
+from ..readers import READERS
+from ..readers.base import ROW, PlainFile, Sample
+from ..readers.casts import ColumnPlan
+from ..results import Preview
+from ..sandbox import run_in_child
+from ..schema import parse_type
+from ..specs import Column, IngestFileSpec, from_json, to_json
+from .ingest_file import open_landed
+from .ingest_rows import bad_rows, good_values, judged
+from .ingest_schema import resolve
+
+SHOWN_ROWS = 50
+GLANCE_BYTES = 8 << 20
+MEMORY_MB = 768
+SECONDS = 30
+
+
+def preview_file(spec: IngestFileSpec) -> Preview:
+    """The columns that a run would find, their profile, the first 50 rows and the first that would be refused.
+
+    Looks at a bounded sample, in a child process with limits of its own: no
+    file can take the caller down. Raises what a run would raise before it
+    reads rows (`SourceMissing`, `UnreadableSource`, `MissingColumns`), and
+    `ResourceLimit`.
+    """
+    answer = run_in_child(
+        "workers.executors.ingest_preview:look",
+        to_json(spec),
+        memory_mb=MEMORY_MB,
+        cpu_seconds=SECONDS,
+        wall_seconds=SECONDS,
+    )
+    return from_json(Preview, answer)
+
+
+def look(spec: dict[str, Any]) -> dict[str, Any]:
+    """In the child: the preview as JSON values."""
+    return to_json(_preview(from_json(IngestFileSpec, spec)))
+
+
+def _preview(spec: IngestFileSpec) -> Preview:
+    with TemporaryDirectory(prefix="assay-preview-") as name:
+        folder = Path(name)
+        files = open_landed(spec, _as_landed(spec), folder, GLANCE_BYTES)
+        reader = READERS[spec.format]
+        sample = reader.sample(files, spec)
+        plans = [_from_text(plan) for plan in resolve(spec, files, sample).plans]
+    rows = judged(_texts(sample, plans).lazy(), plans)
+    good = rows.pipe(good_values, plans).collect()
+    columns = tuple(Column(name=plan.name, type=plan.type, nullable=plan.nullable) for plan in plans)
+    return Preview(
+        columns=columns,
+        rows=tuple(json_rows(good.head(SHOWN_ROWS))),
+        profile=tuple(json_rows(profile(good, columns))),
+        rejected=tuple(_refused(sample, rows, plans, files)),
+        rows_sampled=len(sample.rows) + len(sample.rejected),
+    )
+
+
+def _as_landed(spec: IngestFileSpec) -> list[LandedFile]:
+    """The source's files where they are: a preview lands nothing."""
+    if gone := [file.name for file in spec.files if not Path(file.uri).is_file()]:
+        raise SourceMissing(f"{', '.join(gone)} is not there.", hint="Upload it again, or correct the job's path.")
+    return [LandedFile(uri=file.uri, name=file.name, size=0, sha256="") for file in spec.files]
+
+
+def _from_text(plan: ColumnPlan) -> ColumnPlan:
+    """The sample is text throughout: a number is parsed from it, a nested value shown as its JSON."""
+    is_nested = plan.is_nested and plan.is_parsed
+    return ColumnPlan(
+        name=plan.name,
+        type=plan.type,
+        nullable=plan.nullable,
+        format=plan.format,
+        strip=plan.strip,
+        is_parsed=is_nested,
+    )
+
+
+def _texts(sample: Sample, plans: Sequence[ColumnPlan]) -> pl.DataFrame:
+    absent = [plan.name for plan in plans if plan.name not in sample.rows.columns]
+    rows = sample.rows.with_columns(pl.lit(None, dtype=pl.String).alias(name) for name in absent)
+    nested = [plan for plan in plans if plan.is_nested and plan.is_parsed]
+    return rows.with_columns(_decoded(rows.get_column(p.name), p) for p in nested)
+
+
+def _decoded(texts: pl.Series, plan: ColumnPlan) -> pl.Series:
+    try:
+        return texts.str.json_decode(parse_type(plan.type))
+    except pl.exceptions.PolarsError:
+        return texts  # some value is of another type; shown as it came
+
+
+def _refused(
+    sample: Sample, rows: pl.LazyFrame, plans: Sequence[ColumnPlan], files: Sequence[PlainFile]
+) -> list[dict[str, Any]]:
+    """The first refused rows, those from the head of the file by line."""
+    before = files[0].records_before + 1
+    shown = ("_line", "_column", "_reason", "_raw")
+    broken = [(each.record + before, each.column, each.reason, each.raw) for each in sample.rejected[:SHOWN_ROWS]]
+    bad = bad_rows(rows, plans, ROW).head(SHOWN_ROWS).with_columns(_line=pl.col(ROW) + before)
+    told = [*broken, *bad.select(shown).collect().iter_rows()]
+    told.sort(key=lambda row: (row[0] is None, row[0]))
+    return [dict(zip(shown, row, strict=True)) for row in told]
