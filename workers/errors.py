@@ -30,6 +30,12 @@ class InvalidSpec(AssayError):
     code = "invalid_spec"
 
 
+class InvalidConfig(InvalidSpec):
+    """A template's configuration is wrong. `facts["problems"]` lists `{field, message, hint}`, fields with dots."""
+
+    code = "invalid_config"
+
+
 class NotAvailableYet(AssayError):
     """The configuration is valid, but this version of Assay cannot run it."""
 
