@@ -10,6 +10,8 @@ os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # Playwright's sync 
 
 import pytest
 
+from tests.servers import postgres_url, redis_url  # noqa: F401  (fixtures)
+
 
 @pytest.fixture(autouse=True)
 def _quick_and_apart(settings, tmp_path):

@@ -18,7 +18,7 @@ _SECRET_TEXT = [
     (re.compile(r"(\w+://[^:/@\s]*):[^@/\s]+@"), r"\1:•••@"),
     (re.compile(r"(?i)\b(bearer|basic|token)\s+[\w.~+/=-]{8,}"), r"\1 •••"),
     (
-        re.compile(r"(?i)((?:password|passwd|secret|api[-_]?key|access_token)[\"']?\s*[=:]\s*[\"']?)[^\s\"'&,}]+"),
+        re.compile(r"(?i)((?:password|passwd|secret|api[-_]?key|token)[\"']?\s*[=:]\s*[\"']?)[^\s\"'&,}]+"),
         r"\1•••",
     ),
 ]

@@ -1,0 +1,53 @@
+"""Servers that tests run against, where one answers: PostgreSQL (TEST_POSTGRES_URL) and Redis (TEST_REDIS_URL).
+
+Without one a test is skipped with its reason; with CI=true it fails.
+"""
+
+import os
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+import psycopg
+import pytest
+import redis
+
+POSTGRES_URL = os.environ.get("TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/postgres")
+REDIS_URL = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379")
+
+
+def _missing(what: str, error: Exception):
+    message = f"{what} does not answer: {str(error).splitlines()[0]}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@pytest.fixture
+def postgres_url():
+    """The URL of an empty database of its own, dropped afterwards."""
+    try:
+        server = psycopg.connect(POSTGRES_URL, autocommit=True, connect_timeout=3)
+    except psycopg.OperationalError as error:
+        _missing("PostgreSQL", error)
+    name = f"assay_test_{uuid4().hex}"
+    with server:
+        server.execute(f'CREATE DATABASE "{name}"')
+        yield urlunsplit(urlsplit(POSTGRES_URL)._replace(path=f"/{name}"))
+        server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def redis_url():
+    """The URL of a Redis database that nobody uses, emptied afterwards."""
+    for number in range(15, 0, -1):
+        url = urlunsplit(urlsplit(REDIS_URL)._replace(path=f"/{number}"))
+        with redis.Redis.from_url(url, socket_connect_timeout=3) as server:
+            try:
+                is_empty = not server.dbsize()
+            except redis.exceptions.ConnectionError as error:
+                _missing("Redis", error)
+            if is_empty:
+                yield url
+                server.flushdb()
+                return
+    pytest.skip("All 15 databases of the Redis server are in use.")
