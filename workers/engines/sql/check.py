@@ -104,10 +104,12 @@ def _fit(
     wanted = {column.name.lower(): column for column in target}
     missing = [column.name for column in target if column.name.lower() not in types]
     extra = [column.name for column in found if column.name.lower() not in wanted]
+    nulls = {output.name.lower() for output in resolved.outputs if isinstance(output.node.unalias(), exp.Null)}
     problems = {
         column.name: hint
         for name, column in wanted.items()
-        if name in types and (hint := cast_problem(types[name], column.type))
+        # DuckDB calls a bare NULL an integer; it fits everything.
+        if name in types and name not in nulls and (hint := cast_problem(types[name], column.type))
     }
     if not (missing or problems or (extra and not leave_out_extra)):
         return tuple(extra)

@@ -66,7 +66,9 @@ def _duckdb_refusal(message: str, text: str) -> SqlRejected:
 def _caret(lines: list[str], text: str) -> dict[str, int]:
     for shown, pointer in pairwise(lines):
         if shown.startswith("LINE ") and pointer.strip() == "^":
-            word = re.match(r'"?(\w+)', shown[pointer.index("^") :])
+            at = pointer.index("^")
+            # At an operator the word before it tells the place.
+            word = re.match(r'"?(\w+)', shown[at:]) or re.search(r"(\w+)\W*$", shown[:at])
             found = word and re.search(rf"\b{re.escape(word[1])}\b", text, re.IGNORECASE)
             return place_at(text, found.start()) if found else {}
     return {}

@@ -31,9 +31,8 @@ def rejected(message: str, *, text: str = "", node: exp.Expression | None = None
 
 def place_of(text: str, node: exp.Expression) -> dict[str, int]:
     """`{line, column}`, both from 1, of the first word of `node` that the parser marked; else nothing."""
-    starts = (part.meta.get("start") for part in node.walk())
-    start = next((found for found in starts if found is not None), None)
-    return {} if start is None else place_at(text, start)
+    starts = [part.meta["start"] for part in node.walk() if part.meta.get("start") is not None]
+    return place_at(text, min(starts)) if starts else {}
 
 
 def place_at(text: str, offset: int) -> dict[str, int]:

@@ -16,6 +16,7 @@ from workers.errors import SqlRejected
 from workers.specs import Column
 
 from .guard import near, rejected, scopes_of
+from .joins import unmatched_joins, using_columns
 
 Origins = tuple[tuple[str, str], ...]  # (alias, column) pairs, each once, in order
 
@@ -128,7 +129,10 @@ class _Resolver:
         found: dict[int, Origins] = {}
         for column in list(scope.find_all(exp.Column)):
             found[id(column)] = self._origins(column, scope, sources)
-        self._count_unmatched(scope, query, sources)
+        loose = unmatched_joins(scope, list(sources))
+        if loose:
+            self.unmatched += loose
+            self.unmatched_at = (query.args.get("joins") or [query])[-1]
         return [
             Output(_name_of(projection), self._lineage(projection, found), projection)
             for projection in query.expressions
@@ -197,7 +201,7 @@ class _Resolver:
         match = source.find(parts[1])
         if match is None:
             known = (each.name for each in source.columns)
-            raise self._no(f"“{parts[0]}” has no column “{parts[1]}”.", column, near(parts[1], known))
+            raise self._no(f"“{parts[0]}” has no column “{parts[1]}”.", column.parts[1], near(parts[1], known))
         _respell_part(column, 0, source.name)
         _respell_part(column, 1, match.name)
         column.meta["source"] = source.name
@@ -208,7 +212,7 @@ class _Resolver:
             source.name: match for source in sources.values() if not source.hidden and (match := source.find(name))
         }
         alias = None if len(matches) == 1 else self._alias(name, column, scope)
-        if len(matches) > 1 and name.lower() not in _using(scope.expression) and alias is None:
+        if len(matches) > 1 and name.lower() not in using_columns(scope.expression) and alias is None:
             places = " and ".join(f"{source}.{name}" for source in matches)
             raise self._no(f"“{name}” is ambiguous: there are {places}.", column, "Write which one you mean.")
         if not matches:
@@ -244,27 +248,6 @@ class _Resolver:
             near(parts[0], {source.name for source in sources.values()} | known),
         )
 
-    # --- joins ---------------------------------------------------------------------
-
-    def _count_unmatched(self, scope: Scope, query: exp.Select, sources: Sources) -> None:
-        """Count the tables in FROM that no equality, USING or single row ties to the others."""
-        group = {name: name for name in sources}
-        joins = query.args.get("joins") or ()
-        for join in joins:
-            if join.args.get("using"):
-                _unite(group, [join.alias_or_name.lower(), next(iter(sources))])
-        for equal in (each for each in scope.find_all(exp.EQ, exp.NullSafeEQ) if not each.find_ancestor(exp.Case)):
-            sides = [
-                {c.meta.get("source", "").lower() for c in side.find_all(exp.Column)}
-                for side in equal.iter_expressions()
-            ]
-            if len(sides) == 2 and all(sides) and sides[0].isdisjoint(sides[1]):
-                _unite(group, [name for side in sides for name in side if name in group])
-        alone = {group[name] for name in sources if not _one_row(scope, name)}
-        if len(alone) > 1:
-            self.unmatched += len(alone) - 1
-            self.unmatched_at = joins[-1] if joins else query
-
     # --- stars ---------------------------------------------------------------------
 
     def _expand_stars(self, query: exp.Select, sources: Sources) -> None:
@@ -279,7 +262,7 @@ class _Resolver:
                 known = (source.name for source in sources.values())
                 raise self._no(f"There is no input “{table}” here.", projection, near(table, known))
             wanted = [sources[table.lower()]] if table else [each for each in sources.values() if not each.hidden]
-            expanded += self._star(star, wanted, set() if table else _using(query))
+            expanded += self._star(star, wanted, set() if table else using_columns(query))
         query.set("expressions", expanded)
 
     def _star(self, star: exp.Star, wanted: list[Source], shared: set[str]) -> list[exp.Expression]:
@@ -300,23 +283,6 @@ class _Resolver:
             column.meta.setdefault("start", _start_of(star))
             columns.append(column)
         return columns
-
-
-def _unite(group: dict[str, str], names: list[str]) -> None:
-    """Put the names' groups together; each group is known by one of its names."""
-    for name in names[1:]:
-        old, new = group.get(name), group.get(names[0])
-        group.update({each: new for each, of in group.items() if of == old})
-
-
-def _one_row(scope: Scope, name: str) -> bool:
-    """Whether a table in FROM is a subquery that returns one row: aggregates without GROUP BY."""
-    source = next((each for alias, (_, each) in scope.selected_sources.items() if alias.lower() == name), None)
-    query = source.expression if isinstance(source, Scope) else None
-    if not isinstance(query, exp.Select) or query.args.get("group"):
-        return False
-    values = [projection.unalias() for projection in query.expressions]
-    return not query.args.get("from_") or all(isinstance(value, exp.AggFunc) for value in values)
 
 
 def _name_of(projection: exp.Expression) -> str:
@@ -342,11 +308,6 @@ def _respell_part(column: exp.Column, place: int, name: str) -> None:
     part = column.parts[place]
     part.set("this", name)
     part.set("quoted", True)
-
-
-def _using(query: exp.Expression) -> set[str]:
-    """The columns that USING merges, in lower case."""
-    return {name.name.lower() for join in query.args.get("joins") or () for name in join.args.get("using") or ()}
 
 
 def _given_names(node: exp.Expression, source: Scope) -> list[str]:
