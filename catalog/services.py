@@ -124,8 +124,8 @@ def columns_of(name: str) -> tuple[Column, ...]:
 
 def sample(dataset: Dataset, limit: int = 50) -> list[dict[str, Any]]:
     """The first rows of the last version, JSON-able. Raises `NotAvailableYet` for Landing, `TableMissing`."""
+    from workers.engines.preview import json_rows
     from workers.lake.table import open_table
-    from workers.rows import json_rows
 
     if dataset.layer == Layer.LANDING:
         raise NotAvailableYet(

@@ -140,10 +140,10 @@ def preview(job: DatasetJob) -> Preview:
 
     The job need not be saved. Raises what a run would raise, and `ResourceLimit`.
     """
-    from workers.executors.sql import preview_sql
-    from workers.sandbox import run_apart
+    from workers.engines.preview import preview_sql
 
-    return run_apart(preview_sql, spec_of(job, str(new_run_id())))
+    spec = spec_of(job, str(new_run_id()))
+    return preview_sql(spec.sql, spec.inputs, spec.engine, spec.columns)
 
 
 def record_run(run: DatasetRun, result: StepResult) -> None:

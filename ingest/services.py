@@ -183,10 +183,9 @@ def preview(job: IngestJob) -> Preview:
 
     The job need not be saved. Raises what a run would raise, and `ResourceLimit`.
     """
-    from workers.executors.ingest_file import preview_file
-    from workers.sandbox import run_apart
+    from workers.executors.ingest_preview import preview_file
 
-    return run_apart(preview_file, spec_of(job, str(new_run_id())))
+    return preview_file(spec_of(job, str(new_run_id())))
 
 
 def record_run(run: IngestRun, result) -> None:

@@ -135,7 +135,7 @@ def test_a_sample_shows_values_that_json_can_carry(api):
     frame = pl.DataFrame({"amount": [Decimal("1.10")], "day": [date(2026, 11, 22)], "raw": [b"\x01"], "share": [0.5]})
     publish_rows("silver.shop.fact", frame)
     body = api.get(f"{DATASETS}silver.shop.fact/sample/").json()
-    assert body["rows"] == [{"amount": "1.10", "day": "2026-11-22", "raw": "01", "share": 0.5}]
+    assert body["rows"] == [{"amount": "1.10", "day": "2026-11-22", "raw": "AQ==", "share": 0.5}]
     assert body["version"] == 0
 
 

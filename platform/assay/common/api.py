@@ -119,7 +119,7 @@ def exception_handler(exception: Exception, context: dict[str, Any]) -> Response
         headers["WWW-Authenticate"] = exception.auth_header
     if getattr(exception, "wait", None):
         headers["Retry-After"] = str(int(exception.wait))
-    errors = list(_flatten(exception.detail, exception.get_codes()))
+    errors = flatten_errors(exception)
     return _response(kind, errors, exception.status_code, headers)
 
 
@@ -132,6 +132,11 @@ def _assay_error(error: AssayError) -> Response:
 
 def _response(kind: str, errors: list[dict], status: int, headers: dict[str, str] | None = None) -> Response:
     return Response({"type": kind, "errors": errors}, status=status, headers=headers)
+
+
+def flatten_errors(exception: exceptions.APIException) -> list[dict[str, Any]]:
+    """DRF's own refusal as `{code, detail, attr}` each."""
+    return list(_flatten(exception.detail, exception.get_codes()))
 
 
 def _flatten(detail: Any, codes: Any, path: str = ""):
