@@ -1,0 +1,118 @@
+"""Compare ways to do one thing: each in a process of its own, one table of ratios.
+
+    compare("CSV", {"bare": "benchmarks.x:bare", "ours": "benchmarks.x:ours"}, {"path": …}, repeat=3)
+
+A side is `module:function`; it is called with the facts as keyword arguments,
+twice in a fresh process, to warm up and on the clock, `repeat` times, the sides
+taking turns. The figures are the
+median wall seconds of one call and the highest anonymous memory of the
+process and its children in any of them.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+POLL_SECONDS = 0.02
+
+
+@dataclass
+class Side:
+    """One way, and what was measured of it."""
+
+    name: str
+    function: str
+    seconds: list[float] = field(default_factory=list)
+    peak_mb: float = 0.0  # anonymous RSS of the process tree
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+
+def compare(title: str, sides: Mapping[str, str], facts: Mapping[str, Any], repeat: int = 3) -> list[Side]:
+    """Run every side and print one line for each; the first side is the measure of the others."""
+    measured = [Side(name, function) for name, function in sides.items()]
+    for _ in range(repeat):
+        for side in measured:
+            seconds, peak = _run(side.function, facts)
+            side.seconds.append(seconds)
+            side.peak_mb = max(side.peak_mb, peak)
+    print(f"\n{title}\n{'':<44}{'seconds':>9}{'ratio':>8}{'peak MB':>9}   (of {repeat} runs: best … worst)")
+    for side in measured:
+        ratio = side.median / measured[0].median
+        spread = f"{min(side.seconds):.2f} … {max(side.seconds):.2f}"
+        print(f"{side.name:<44}{side.median:>9.2f}{ratio:>8.2f}{side.peak_mb:>9.0f}   {spread}", flush=True)
+    return measured
+
+
+def _run(function: str, facts: Mapping[str, Any]) -> tuple[float, float]:
+    """Wall seconds of a warm call, as the child tells them, and the peak that we see from outside."""
+    child = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.harness", function, json.dumps(dict(facts))],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    watch = _Watch(child.pid)
+    watch.start()
+    out, _ = child.communicate()
+    watch.is_over.set()
+    watch.join()
+    if child.returncode:
+        raise SystemExit(f"{function} ended with code {child.returncode}.")
+    return float(out.strip().splitlines()[-1]), watch.peak_mb
+
+
+class _Watch(threading.Thread):
+    """Looks at the memory of a process and its descendants every 20 ms."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self.pid, self.peak_mb, self.is_over = pid, 0.0, threading.Event()
+
+    def run(self) -> None:
+        while not self.is_over.wait(POLL_SECONDS):
+            self.peak_mb = max(self.peak_mb, sum(map(_anonymous_mb, _tree(self.pid))))
+
+
+def _tree(pid: int) -> list[int]:
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return []
+    return [pid, *(grandchild for child in children for grandchild in _tree(int(child)))]
+
+
+def _anonymous_mb(pid: int) -> float:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0.0
+    line = next((line for line in status.splitlines() if line.startswith("RssAnon:")), "RssAnon: 0 kB")
+    return int(line.split()[1]) / 1024
+
+
+def _main(function: str, facts: str) -> None:
+    """In the child: call it once to warm up, then once on the clock."""
+    module, _, name = function.partition(":")
+    call, arguments = getattr(import_module(module), name), json.loads(facts)
+    call(**arguments)
+    start = time.perf_counter()
+    call(**arguments)
+    print(time.perf_counter() - start)
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])
