@@ -18,7 +18,7 @@ class Login:
     password: str
 
     def __str__(self) -> str:
-        return f"log in as {self.username} with the password {self.password}"
+        return f"Log in as {self.username} with the password {self.password}"
 
 
 def read_login(home: Path) -> Login | None:

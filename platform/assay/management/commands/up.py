@@ -13,6 +13,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from assay import programs
 from assay.common.home import HomeInUse, HomeLock, Running
+from assay.demo.login import read_login
 from assay.supervisor import Program, become
 
 DEFAULT_WORKERS = 2
@@ -59,7 +60,9 @@ class Command(BaseCommand):
             raise CommandError(f"Cannot listen on {host}:{port}: {reason}. Choose another one with --port.") from error
 
     def _greeting(self, address: str) -> str:
-        return self.style.SUCCESS(f"Assay is ready: {address}  (Ctrl-C ends it)")
+        login = read_login(settings.ASSAY_HOME)
+        greeting = self.style.SUCCESS(f"Assay is ready: {address}  (Ctrl-C ends it)")
+        return f"{greeting}\n{login}" if login else greeting
 
 
 def platform(listening, address: str, workers: int) -> tuple[list[Program], str]:
