@@ -208,8 +208,11 @@ class _Resolver:
         return match.origins
 
     def _find_unqualified(self, column: exp.Column, name: str, scope: Scope, sources: Sources) -> Origins | None:
+        in_join = column.find_ancestor(exp.Join, exp.Query)
         matches = {
-            source.name: match for source in sources.values() if not source.hidden and (match := source.find(name))
+            source.name: match
+            for source in sources.values()
+            if (not source.hidden or isinstance(in_join, exp.Join)) and (match := source.find(name))
         }
         alias = None if len(matches) == 1 else self._alias(name, column, scope)
         if len(matches) > 1 and name.lower() not in using_columns(scope.expression) and alias is None:

@@ -164,13 +164,13 @@ def _round(node: exp.Round) -> exp.Expression | None:
 
 
 def _half_up(value: exp.Expression, digits: int) -> exp.Expression:
-    """SIGN(x) * FLOOR(ABS(x) * 10^n + 0.5) / 10^n."""
+    """SIGN(x) * FLOOR(ABS(x) * 10^n + 0.5) / 10^n; rounded again, because Polars multiplies by 1 / 10^n instead."""
     factor = exp.cast(exp.Literal.number(10**digits), "double")
     scaled = exp.Mul(this=exp.Abs(this=value.copy()), expression=factor)
     half = exp.cast(exp.Literal.number("0.5"), "double")
     whole = exp.Floor(this=exp.Add(this=scaled, expression=half))
     signed = exp.Mul(this=exp.Anonymous(this="SIGN", expressions=[value.copy()]), expression=whole)
-    return exp.paren(exp.Div(this=signed, expression=factor.copy()))
+    return _plain_round(exp.Div(this=signed, expression=factor.copy()), digits) if digits else exp.paren(signed)
 
 
 def _cast(node: exp.Cast) -> exp.Expression | None:
@@ -218,6 +218,8 @@ def _date_diff(node: exp.DateDiff) -> exp.Expression | None:
     start, end = node.expression, node.this
     if unit == "day":
         return _days(start, end)
+    if unit == "week":  # for DuckDB seven days, wherever the week begins
+        return _floor_div(_days(start, end), 7)
     if unit in _MONTHS:
         return exp.paren(exp.Sub(this=_count_of(end, unit), expression=_count_of(start, unit)))
     if unit in _MICROSECONDS:
@@ -230,7 +232,7 @@ def _date_diff(node: exp.DateDiff) -> exp.Expression | None:
 
 
 _MONTHS = {"month": 12, "quarter": 4, "year": 1}
-_MICROSECONDS = {"second": 1_000_000, "minute": 60_000_000, "hour": 3_600_000_000, "week": 7 * _DAY_MICROSECONDS}
+_MICROSECONDS = {"second": 1_000_000, "minute": 60_000_000, "hour": 3_600_000_000}
 
 
 def _count_of(when: exp.Expression, unit: str) -> exp.Expression:
