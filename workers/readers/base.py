@@ -77,6 +77,7 @@ class PlainFile:
     has_quotes: bool = False
     rows: int | None = None
     rejected: tuple[Path, ...] = ()  # Parquet files of `REJECTED`
+    examined: PlainFile | None = None  # the file that the exact look was at, if this is its clean copy
 
     @property
     def is_exact(self) -> bool:

@@ -53,7 +53,7 @@ class CleanCopy:
         if self._sink is None:
             return exact
         self._sink.close()
-        return replace(exact, path=self._path("clean"), data_offset=0, data_line=0)
+        return replace(exact, path=self._path("clean"), data_offset=0, data_line=0, examined=self._file)
 
     def _flush(self) -> None:
         part = self._path(f"rejected-{len(self._parts)}")

@@ -25,6 +25,7 @@ from .json_types import (
     check_nested,
     extended,
     merge,
+    merged,
     misfit,
     shape_of,
     shape_of_dtype,
@@ -45,12 +46,22 @@ _LONG_NUMBER = re.compile(rb"\d{38}|\d[eE]\+?\d{3}")
 def open_files(
     files: Sequence[PlainFile], spec: IngestFileSpec, folder: Path, *, is_glance: bool = False
 ) -> list[PlainFile]:
-    """Find each file's keys: all of them, unless the job declares its columns."""
+    """Find each file's keys: all of them, unless the job declares its columns or it is only a glance.
+
+    A file with lines that are no objects is examined at once, for its keys
+    cannot be had otherwise.
+    """
+    is_whole = not is_glance and spec.schema_mode != "user"
     opened = []
-    for file in files:
-        path = _without_wildcards(file.path, folder / f"{file.number}.link")
-        shape = _shape(replace(file, path=path), is_whole=not is_glance and spec.schema_mode != "user")
-        opened.append(replace(file, path=path, keys=tuple(shape), header=unique_names(shape), shape=shape))
+    for landed in files:
+        file = replace(landed, path=_without_wildcards(landed.path, folder / f"{landed.number}.link"))
+        shape: dict[str, Shape] = {}
+        for _, record in _sampled(file, SAMPLE_ROWS):
+            shape = merge(shape, shape_of(record))
+        if is_whole:
+            file, whole = _whole_shape(file, spec, folder)
+            shape = extended(shape, whole)
+        opened.append(replace(file, keys=tuple(shape), header=unique_names(shape), shape=shape))
     return opened
 
 
@@ -62,27 +73,26 @@ def _without_wildcards(path: Path, link: Path) -> Path:
     return link
 
 
-def _shape(file: PlainFile, *, is_whole: bool) -> dict[str, Shape]:
-    """The records' common shape: types as the sample shows them, keys from the whole file if `is_whole`."""
-    shape: dict[str, Shape] = {}
-    for _, record in _sampled(file, SAMPLE_ROWS):
-        shape = merge(shape, shape_of(record))
-    if is_whole and file.path.stat().st_size > HEAD_BYTES // 4:
-        return extended(shape, _whole_shape(file.path))
-    return shape
+def _whole_shape(file: PlainFile, spec: IngestFileSpec, folder: Path) -> tuple[PlainFile, Shape]:
+    """What all records hold, and the file, examined if need be."""
+    if (shape := _inferred(file.path)) is not None:
+        return file, shape
+    file = examine(file, (), spec, folder)
+    if (shape := _inferred(file.path)) is not None:
+        return file, shape
+    with file.path.open("rb") as source:
+        # A key has values that Polars finds no common type for.
+        return file, merged(shape_of(record) for _, record in _records(source)) or {}
 
 
-def _whole_shape(path: Path) -> Shape:
+def _inferred(path: Path) -> Shape:
+    """The shape that Polars infers from all lines, the fastest way there is; None when it cannot."""
+    if path.stat().st_size == 0:
+        return {}
     try:
         schema = pl.scan_ndjson(path, infer_schema_length=None).collect_schema()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
-        # Some line is no object, or a key has values that Polars finds no common type for.
-        shape: Shape = {}
-        with path.open("rb") as file:
-            for line in file:
-                if isinstance(record := _record(line), dict):
-                    shape = merge(shape, shape_of(record))
-        return shape
+        return None
     return {name: shape_of_dtype(dtype) for name, dtype in schema.items()}
 
 
@@ -98,7 +108,8 @@ def sample(files: Sequence[PlainFile], spec: IngestFileSpec) -> Sample:
         ]
         schema = {ROW: pl.Int64} | dict.fromkeys(file.header, pl.String)
         frames.append(pl.DataFrame(rows, schema=schema, orient="row"))
-        rejected += _rejected_in_head(file)
+        if not file.is_exact:
+            rejected += _rejected_in_head(file)
     rows = pl.concat(frames, how="diagonal")
     shape: dict[str, Shape] = {}
     for file in files:
@@ -182,6 +193,8 @@ def count(file: PlainFile, spec: IngestFileSpec) -> int:
 
 def examine(file: PlainFile, plans: Sequence[ColumnPlan], spec: IngestFileSpec, folder: Path) -> PlainFile:
     """Set aside each line that is no JSON object, or whose nested values are not of their column's type."""
+    if whole := file.examined:
+        file = replace(file, path=whole.path, rows=None, rejected=(), examined=None)
     keys = dict(zip(file.header, file.keys, strict=True))
     nested = [(keys[p.name], p.name, parse_type(p.type)) for p in plans if p.is_nested and p.name in keys]
     copy, offset = CleanCopy(file, folder), 0
@@ -224,7 +237,7 @@ def _record(line: bytes) -> dict[str, Any] | Problem | None:
     if not line.strip(b" \t\r\n"):
         return None
     try:
-        value = json.loads(line.decode(), parse_constant=_no_constant)
+        value = _decode(line.decode())
         if b"\\u" in line:
             json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is no character
     except UnicodeError:
@@ -247,3 +260,6 @@ def _has_huge_number(line: bytes) -> bool:
 
 def _no_constant(word: str) -> None:
     raise ValueError(f"{word} is no JSON")
+
+
+_decode = json.JSONDecoder(parse_constant=_no_constant).decode  # json.loads would make a decoder for every line
