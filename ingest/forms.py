@@ -88,8 +88,6 @@ class IngestJobForm(ColumnFields, forms.ModelForm):
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["source_type"].initial = SourceType.FILE_UPLOAD
-        self.fields["error_handling"].initial = ErrorHandling.QUARANTINE
         self.fields["format"].choices = [(v, label) for v, label in self.fields["format"].choices if v in READABLE]
         self.fields["quarantine_path"].required = False
         self.initial |= self._from_config()
@@ -99,7 +97,8 @@ class IngestJobForm(ColumnFields, forms.ModelForm):
     def _from_config(self) -> dict:
         """The initial values that stand inside the saved job's config."""
         if not self.instance.pk:
-            return {}
+            # A person at a form wants to see what is wrong with some rows, not to lose the good ones.
+            return {"source_type": SourceType.FILE_UPLOAD, "error_handling": ErrorHandling.QUARANTINE}
         part = self.instance.config.get("file") or {}
         csv = part.get("csv") or {}
         nulls = [value for value in csv.get("null_values", []) if value]

@@ -17,8 +17,8 @@ def sample(run: IngestRun, limit: int = 50) -> list[dict[str, Any]]:
     """The first rows, JSON-able. Raises `TableMissing` where the file was removed."""
     import polars as pl
 
+    from workers.engines.preview import json_rows
     from workers.lake.store import open_store
-    from workers.rows import json_rows
 
     lake = open_store(settings.ASSAY_LAKE_URL)
     if not lake.exists(run.quarantine_path):

@@ -16,7 +16,7 @@ from assay.common.pages import action, needs, page, tell
 from assay.common.runs import OPEN, RunStatus
 from workers.errors import AssayError
 
-from . import reading, services
+from . import kinds, reading, services
 from .forms import WorkflowForm
 from .models import PipelineRun, StepLog, Workflow
 
@@ -126,7 +126,7 @@ def run_list(request):
 
 @login_required
 def run_detail(request, pk):
-    """`?log=STEP` opens that step's lines: in the address, so that the live part keeps them open."""
+    """`?step=STEP` unfolds that step: in the address, so that the live part keeps it open."""
     run = _run_or_404(request.user, pk)
     steps = reading.steps_of(run)
     begun = min(
@@ -140,7 +140,7 @@ def run_detail(request, pk):
         "gantt": gantt(steps, run.start_time or begun, run.end_time or timezone.now()),
         "totals": {name: sum(getattr(step, name) or 0 for step in steps) for name in _ROWS},
         "is_live": not run.has_ended,
-        **_log(steps, request.GET.get("log", "")),
+        **_open_step(steps, request.GET.get("step", "")),
     }
     if request.htmx:
         return render(request, "ops/partials/run_live.html", context)
@@ -158,15 +158,16 @@ def _run_crumbs(run: PipelineRun) -> list[tuple[str, str]]:
     return workflow_crumbs(run.workflow)
 
 
-def _log(steps, wanted: str) -> dict:
-    """The last lines of the step whose log is open, oldest first."""
+def _open_step(steps, wanted: str) -> dict:
+    """What is known of the step that is unfolded: its try's own row, and its last lines, oldest first."""
     step = next((step for step in steps if str(step.pk) == wanted), None)
     if wanted and step is None:
         raise Http404
     if step is None:
-        return {"open_step": None, "log_lines": []}
+        return {"open_step": None}
     lines = StepLog.objects.filter(step=step).order_by("-id")[:LOG_LINES]
-    return {"open_step": step.pk, "log_lines": list(lines)[::-1]}
+    found = kinds.get(step.kind).runs([step.run_id]).first() if step.run_id else None
+    return {"open_step": step.pk, "job_run": found, "log_lines": list(lines)[::-1]}
 
 
 @action("ops.change_workflow")

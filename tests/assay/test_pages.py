@@ -46,7 +46,7 @@ def test_home_shows_what_failed_with_its_remedy_and_a_way_there(page, shop):
     step = shop.pipeline_runs.get().steps.get(status="failed")
     assert "A cast failed." in text
     assert "Look at amount." in text
-    assert f"/runs/{step.pipeline_run_id}/?log={step.pk}" in text
+    assert f"/runs/{step.pipeline_run_id}/?step={step.pk}" in text
 
 
 def test_the_workflow_page_draws_every_dataset_from_source_to_gold(page, shop):
@@ -112,7 +112,7 @@ def test_the_run_page_asks_again_until_the_run_has_ended(page, shop):
 def test_the_log_of_a_step_stays_open_in_the_live_part(page, shop):
     step = shop.pipeline_runs.get().steps.first()
     step.logs.create(at=step.start_time, message="landed 1 file")
-    text = page.get(f"/runs/{step.pipeline_run_id}/?log={step.pk}", headers={"HX-Request": "true"}).content.decode()
+    text = page.get(f"/runs/{step.pipeline_run_id}/?step={step.pk}", headers={"HX-Request": "true"}).content.decode()
     assert "landed 1 file" in text
 
 

@@ -1,0 +1,108 @@
+"""Who may do what on the pages: looking asks for a log-in, changing for the permission and for POST."""
+
+import pytest
+from django.contrib.auth.models import Permission
+
+from ops.models import PipelineRun
+from tests.factories import make_dataset_job, make_ingest_job, make_run, make_workflow
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def shop():
+    workflow = make_workflow()
+    make_ingest_job(workflow)
+    make_dataset_job(workflow)
+    make_run(workflow)
+    return workflow
+
+
+@pytest.fixture
+def viewer(client, django_user_model):
+    client.force_login(django_user_model.objects.create_user("viewer", password="secret"))
+    return client
+
+
+FORMS = [
+    "/workflows/new/",
+    "/workflows/shop/edit/",
+    "/workflows/shop/ingest-jobs/new/",
+    "/workflows/shop/ingest-jobs/orders/edit/",
+    "/workflows/shop/silver-jobs/new/",
+    "/workflows/shop/silver-jobs/orders_fact/edit/",
+]
+ACTIONS = [
+    "/workflows/shop/run/",
+    "/workflows/shop/ingest-jobs/orders/run/",
+    "/workflows/shop/silver-jobs/orders_fact/run/",
+    "/workflows/shop/ingest-jobs/upload/",
+    "/workflows/shop/ingest-jobs/preview/",
+    "/workflows/shop/silver-jobs/preview/",
+]
+
+
+@pytest.mark.parametrize("address", FORMS)
+def test_a_form_is_forbidden_without_the_permission(viewer, shop, address):
+    response = viewer.get(address)
+    assert response.status_code == 403
+    assert "You may not do that" in response.content.decode()
+
+
+@pytest.mark.parametrize("address", ACTIONS)
+def test_an_action_is_forbidden_without_the_permission(viewer, shop, address):
+    assert viewer.post(address).status_code == 403
+    assert PipelineRun.objects.count() == 1
+
+
+@pytest.mark.parametrize("address", ACTIONS)
+def test_an_action_is_never_done_on_get(client, engineer, shop, address):
+    client.force_login(engineer)
+    assert client.get(address).status_code == 405
+    assert PipelineRun.objects.count() == 1
+
+
+@pytest.mark.parametrize("what", ["cancel", "retry"])
+def test_runs_are_steered_by_those_who_may_change_the_workflow(viewer, shop, what):
+    run = PipelineRun.objects.get()
+    assert viewer.post(f"/runs/{run.pk}/{what}/").status_code == 403
+
+
+def test_pages_offer_no_button_that_would_be_refused(viewer, shop):
+    text = viewer.get("/workflows/shop/").content.decode()
+    assert "/run/" not in text
+    assert "/new/" not in text
+
+
+def test_the_run_button_starts_a_run_in_the_name_of_whoever_pressed_it(client, django_user_model, shop):
+    person = django_user_model.objects.create_user("ada", password="secret")
+    person.user_permissions.add(Permission.objects.get(codename="change_workflow"))
+    client.force_login(person)
+    response = client.post("/workflows/shop/run/")
+    run = PipelineRun.objects.latest("id")
+    assert response.url == f"/runs/{run.pk}/"
+    assert run.started_by == person
+
+
+def test_a_run_that_cannot_start_is_explained_on_the_page(client, engineer):
+    make_workflow("bare")
+    client.force_login(engineer)
+    response = client.post("/workflows/bare/run/", follow=True)
+    assert "There is nothing to run in bare. Add a job, or enable one." in response.content.decode()
+
+
+def test_somebody_who_is_no_staff_may_log_in_and_comes_home(client, django_user_model):
+    django_user_model.objects.create_user("viewer", password="secret")
+    response = client.post("/admin/login/", {"username": "viewer", "password": "secret"})
+    assert response.url == "/"
+    assert client.get("/admin/login/").url == "/"
+
+
+def test_search_finds_nothing_for_nobody(client, shop):
+    assert client.get("/admin/search/?s=shop").status_code == 302
+
+
+def test_search_finds_what_was_made_a_moment_ago(viewer, shop):
+    assert "Nothing that you may see" in viewer.get("/admin/search/?s=fresh").content.decode()
+    make_workflow("fresh")
+    assert "/workflows/fresh/" in viewer.get("/admin/search/?s=fresh").content.decode()
