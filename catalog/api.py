@@ -28,6 +28,7 @@ class DatasetListSerializer(serializers.ModelSerializer):
             "description",
             "grain",
             "path",
+            "is_declared",
             "version",
             "rows",
             "size_bytes",

@@ -26,6 +26,7 @@ class Dataset(models.Model):
     grain = models.CharField(max_length=200, blank=True)
     path = models.CharField(max_length=500, help_text="relative to the lake")
     columns = models.JSONField(default=list, blank=True, help_text="[{name, type, nullable}]")
+    is_declared = models.BooleanField(default=True, help_text="whether there is still a job that makes it")
     version = models.BigIntegerField(null=True, blank=True, help_text="the last one published")
     rows = models.BigIntegerField(null=True, blank=True)
     size_bytes = models.BigIntegerField(null=True, blank=True)

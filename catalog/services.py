@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from workers.errors import NotAvailableYet
@@ -44,7 +45,7 @@ def declare(
     not know are left out; validation has refused them before.
     """
     facts = {"layer": layer, "workflow": workflow, "type": type, "description": description}
-    facts |= {"grain": grain, "path": path}
+    facts |= {"grain": grain, "path": path, "is_declared": True}
     if columns := [to_json(column) for column in columns]:
         facts["columns"] = columns
     dataset, is_new = Dataset.objects.get_or_create(name=name, defaults=facts)
@@ -64,11 +65,20 @@ def _link(dataset: Dataset, sources: Iterable[Dataset], job: str) -> None:
         Edge.objects.update_or_create(upstream_id=pk, downstream=dataset, defaults={"job": job})
 
 
+@transaction.atomic
 def retire(name: str) -> None:
-    """The job that made it is gone. The row stays where there is a table to see or somebody who reads it."""
-    dataset = Dataset.objects.filter(name=name).first()
-    if dataset and not (dataset.versions.exists() or dataset.edges_down.exists() or dataset.published_at):
+    """The job that made it is gone. The row stays as long as there is data to see or somebody who reads it."""
+    Dataset.objects.filter(name=name).update(is_declared=False)
+    _sweep(Dataset.objects.filter(name=name))
+
+
+def _sweep(datasets: QuerySet[Dataset]) -> None:
+    """Remove those that nobody declares, reads or ever filled; then look at what they were made from."""
+    gone = datasets.filter(is_declared=False, published_at=None, edges_down=None)
+    for dataset in list(gone):
+        upstream = list(dataset.edges_up.values_list("upstream_id", flat=True))
         dataset.delete()
+        _sweep(Dataset.objects.filter(pk__in=upstream))
 
 
 @transaction.atomic
@@ -89,11 +99,17 @@ def record_version(name: str, *, run_id: UUID | str, published: Published, colum
         },
     )
     if dataset.version is None or published.version >= dataset.version:
-        dataset.columns = schema
-        dataset.version, dataset.rows = published.version, published.table_rows
-        dataset.size_bytes, dataset.files = published.table_bytes, published.table_files
-        dataset.published_at = version.published_at
-        dataset.save()
+        Dataset.objects.filter(pk=dataset.pk).update(
+            version=published.version,
+            rows=published.table_rows,
+            size_bytes=published.table_bytes,
+            files=published.table_files,
+            published_at=version.published_at,
+        )
+        if dataset.columns != schema:
+            # Saved, not updated: a change of schema belongs to the dataset's history.
+            dataset.columns = schema
+            dataset.save(update_fields=["columns", "updated_at"])
     return version
 
 

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from assay.common.columns import as_columns
+from assay.common.runs import KEPT_FIELDS
 from catalog import services as catalog
 from ops.models import Step
 from workers.errors import NotAvailableYet, SqlRejected, TableMissing
@@ -149,7 +150,7 @@ def preview(job: DatasetJob) -> Preview:
 def record_run(run: DatasetRun, result: StepResult) -> None:
     """Take over what the data plane did: the run's row, then the catalog's."""
     run.keep(result)
-    run.save()
+    run.save(update_fields=KEPT_FIELDS)
     job = run.job
     catalog.record_version(
         job.dataset_name, run_id=UUID(str(run.pk)), published=result.published, columns=result.columns

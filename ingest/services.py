@@ -13,6 +13,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.utils import timezone
 
 from assay.common.columns import as_columns
+from assay.common.runs import KEPT_FIELDS
 from catalog import services as catalog
 from workers.errors import AssayError, NotAvailableYet
 from workers.ids import new_run_id
@@ -192,6 +193,6 @@ def record_run(run: IngestRun, result) -> None:
     """Take over what the data plane did: the run's row, then the catalog's."""
     run.keep(result)
     run.landing_path, run.quarantine_path = result.landing_path, result.quarantine_path
-    run.save()
+    run.save(update_fields=[*KEPT_FIELDS, "landing_path", "quarantine_path"])
     catalog.record_landing(run.job.landing_name, rows=result.rows_read)
     catalog.record_version(run.job.bronze_name, run_id=run.pk, published=result.published, columns=result.columns)

@@ -6,6 +6,7 @@ import time
 from functools import cached_property
 from typing import Any
 
+from django.db import IntegrityError, transaction
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.shortcuts import get_object_or_404
 from drf_spectacular.types import OpenApiTypes
@@ -15,9 +16,10 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from assay.common.api import ModelSerializer, ModelViewSet
+from assay.common.api import InvalidInput, ModelSerializer, ModelViewSet
 from assay.common.fields import ColumnSerializer
 from assay.common.history import HistorySerializer, history_of
+from assay.common.problems import Problem
 from assay.common.runs import ENDED, Trigger
 from workers.results import Preview
 from workers.specs import to_json
@@ -118,7 +120,12 @@ class JobViewSet(ModelViewSet):
         return {"workflow": self.workflow}
 
     def perform_create(self, serializer: serializers.ModelSerializer) -> None:
-        serializer.save(**self.fixed_fields())
+        try:
+            with transaction.atomic():
+                serializer.save(**self.fixed_fields())
+        except IntegrityError as error:
+            # Validation saw no such name: somebody else was quicker.
+            raise InvalidInput([Problem("name", "The workflow has a job of this name already.", "unique")]) from error
 
     def perform_destroy(self, job: Job) -> None:
         if job.runs.active().exists():

@@ -63,10 +63,31 @@ def test_edges_follow_the_job(estate):
 
 def test_a_dataset_that_somebody_reads_stays_when_its_job_goes(estate):
     services.retire("silver.shop.fact")
+    assert not Dataset.objects.get(name="silver.shop.fact").is_declared
     services.retire("gold.shop.mart")
-    names = set(Dataset.objects.values_list("name", flat=True))
-    assert "silver.shop.fact" in names
-    assert "gold.shop.mart" not in names
+    assert not Dataset.objects.filter(layer__in=["silver", "gold"]).exists()
+
+
+def test_when_all_jobs_go_nothing_is_left_of_what_was_never_filled(estate):
+    for name in ("bronze.shop.a", "landing.shop.a", "bronze.shop.b", "landing.shop.b", "silver.shop.fact"):
+        services.retire(name)
+    assert Dataset.objects.count() == 6
+    services.retire("gold.shop.mart")
+    assert not Dataset.objects.exists()
+
+
+def test_a_job_that_comes_back_finds_its_readers_again(estate):
+    services.retire("bronze.shop.a")
+    again = declare("bronze.shop.a", ["landing.shop.a"])
+    assert again.is_declared
+    assert [each.name for each in again.downstream.all()] == ["silver.shop.fact"]
+
+
+def test_a_new_version_with_the_same_schema_is_no_change_of_the_dataset():
+    dataset = declare("bronze.shop.orders")
+    for _ in range(3):
+        publish_rows("bronze.shop.orders", pl.DataFrame({"id": [1]}))
+    assert dataset.history.count() == 2
 
 
 def test_a_dataset_that_has_a_version_stays_when_its_job_goes():

@@ -37,6 +37,17 @@ ENDED = frozenset({RunStatus.SUCCESS, RunStatus.FAILED, RunStatus.SKIPPED, RunSt
 ACTIVE = frozenset({RunStatus.QUEUED, RunStatus.RUNNING})
 OPEN = ACTIVE | {RunStatus.PENDING}
 
+# What `JobRun.keep` takes over from a result. The state of a run is never saved with them.
+KEPT_FIELDS = (
+    "rows_read",
+    "rows_written",
+    "quarantined_rows",
+    "schema_changes",
+    "phases",
+    "table_version",
+    "quality",
+)
+
 # Nothing leaves an ended state. A running step goes back to the queue when its worker died.
 TRANSITIONS: dict[str, frozenset[str]] = {
     RunStatus.PENDING: frozenset({RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.SKIPPED, RunStatus.CANCELLED}),
