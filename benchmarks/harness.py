@@ -3,10 +3,10 @@
     compare("CSV", {"bare": "benchmarks.x:bare", "ours": "benchmarks.x:ours"}, {"path": …}, repeat=3)
 
 A side is `module:function`; it is called with the facts as keyword arguments,
-twice in a fresh process, to warm up and on the clock, `repeat` times, the sides
-taking turns. The figures are the
-median wall seconds of one call and the highest anonymous memory of the
-process and its children in any of them.
+twice in a fresh process, to warm up and on the clock, `repeat` times, the
+sides taking turns. The figures are the median wall and processor seconds of
+one call (on a busy machine trust the latter) and the highest anonymous memory
+of the process and its children in any of them.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class Side:
     name: str
     function: str
     seconds: list[float] = field(default_factory=list)
+    cpu_seconds: list[float] = field(default_factory=list)
     peak_mb: float = 0.0  # anonymous RSS of the process tree
 
     @property
@@ -46,19 +47,24 @@ def compare(title: str, sides: Mapping[str, str], facts: Mapping[str, Any], repe
     measured = [Side(name, function) for name, function in sides.items()]
     for _ in range(repeat):
         for side in measured:
-            seconds, peak = _run(side.function, facts)
+            seconds, cpu_seconds, peak = _run(side.function, facts)
             side.seconds.append(seconds)
+            side.cpu_seconds.append(cpu_seconds)
             side.peak_mb = max(side.peak_mb, peak)
-    print(f"\n{title}\n{'':<44}{'seconds':>9}{'ratio':>8}{'peak MB':>9}   (of {repeat} runs: best … worst)")
+    heads = f"{'seconds':>9}{'ratio':>8}{'CPU':>9}{'ratio':>8}{'peak MB':>9}"
+    print(f"\n{title}\n{'':<44}{heads}   (of {repeat} runs: best … worst)")
     for side in measured:
         ratio = side.median / measured[0].median
         spread = f"{min(side.seconds):.2f} … {max(side.seconds):.2f}"
-        print(f"{side.name:<44}{side.median:>9.2f}{ratio:>8.2f}{side.peak_mb:>9.0f}   {spread}", flush=True)
+        cpu = statistics.median(side.cpu_seconds)
+        cpu_ratio = cpu / statistics.median(measured[0].cpu_seconds)
+        figures = f"{side.median:>9.2f}{ratio:>8.2f}{cpu:>9.2f}{cpu_ratio:>8.2f}{side.peak_mb:>9.0f}"
+        print(f"{side.name:<44}{figures}   {spread}", flush=True)
     return measured
 
 
-def _run(function: str, facts: Mapping[str, Any]) -> tuple[float, float]:
-    """Wall seconds of a warm call, as the child tells them, and the peak that we see from outside."""
+def _run(function: str, facts: Mapping[str, Any]) -> tuple[float, float, float]:
+    """Wall and processor seconds of a warm call, as the child tells them, and the peak that we see from outside."""
     child = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.harness", function, json.dumps(dict(facts))],
         cwd=ROOT,
@@ -72,7 +78,8 @@ def _run(function: str, facts: Mapping[str, Any]) -> tuple[float, float]:
     watch.join()
     if child.returncode:
         raise SystemExit(f"{function} ended with code {child.returncode}.")
-    return float(out.strip().splitlines()[-1]), watch.peak_mb
+    seconds, cpu_seconds = map(float, out.strip().splitlines()[-1].split())
+    return seconds, cpu_seconds, watch.peak_mb
 
 
 class _Watch(threading.Thread):
@@ -109,9 +116,9 @@ def _main(function: str, facts: str) -> None:
     module, _, name = function.partition(":")
     call, arguments = getattr(import_module(module), name), json.loads(facts)
     call(**arguments)
-    start = time.perf_counter()
+    start, cpu_start = time.perf_counter(), time.process_time()
     call(**arguments)
-    print(time.perf_counter() - start)
+    print(time.perf_counter() - start, time.process_time() - cpu_start)
 
 
 if __name__ == "__main__":
