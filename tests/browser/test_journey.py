@@ -47,7 +47,7 @@ def test_a_person_loads_a_csv_file_and_looks_at_the_table(page, tmp_path):
     expect(page.locator("#run-live")).to_contain_text("version 0")
 
     page.get_by_role("link", name="orders_2026").first.click()
-    expect(page.locator("#sample")).to_contain_text("99.50")
+    expect(page.locator("#sample")).to_contain_text("50.50")
     expect(page.locator("#quarantine")).to_contain_text("n/a")
 
 
