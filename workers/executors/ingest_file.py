@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,6 +20,7 @@ from ..readers.names import aligned
 from ..readers.unpack import plain_files
 from ..results import Published, SchemaChange, StepResult
 from ..specs import IngestFileSpec
+from .clock import Clock
 from .ingest_quarantine import check_threshold, refuse, refused_rows, write_quarantine
 from .ingest_rows import Reading, stage_rows
 from .ingest_schema import Resolution, resolve
@@ -40,7 +39,7 @@ def run_ingest_file(spec: IngestFileSpec, progress: Progress = silent) -> StepRe
     """
     if before := already_published(spec.target, spec.run_id):
         return _reported_again(spec, before)
-    clock = _Clock()
+    clock = Clock()
     with clock("land"):
         landed = land(spec.files, spec.landing_uri, spec.run_id, spec.ingested_at, progress)
     with TemporaryDirectory(prefix="assay-ingest-") as name, Staging(spec.target, spec.run_id) as staging:
@@ -136,18 +135,3 @@ def _result(spec: IngestFileSpec, facts: dict[str, Any], published: Published, s
         checks=tuple(facts["checks"]),
         phases=seconds,
     )
-
-
-class _Clock:
-    """Seconds spent in each phase."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def __call__(self, phase: str) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[phase] = round(time.perf_counter() - start, 3)
