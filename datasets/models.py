@@ -7,7 +7,7 @@ from simple_history.models import HistoricalRecords
 
 from assay.common.problems import as_validation_error
 from assay.common.runs import JobRun
-from ops.models import Job
+from ops.models import Compression, Job
 
 
 class DatasetLayer(models.TextChoices):
@@ -62,14 +62,6 @@ class RefreshMode(models.TextChoices):
     OVERWRITE_PARTITION = "overwrite_partition", "Overwrite partitions"
     APPEND = "append", "Append"
     MERGE = "merge", "Merge by keys"
-
-
-class Compression(models.TextChoices):
-    SNAPPY = "snappy"
-    ZSTD = "zstd"
-    GZIP = "gzip"
-    LZ4 = "lz4"
-    NONE = "none"
 
 
 class DatasetJob(Job):

@@ -12,7 +12,7 @@ from simple_history.models import HistoricalRecords
 from assay.common.policy import VisibleQuerySet
 from assay.common.problems import as_validation_error
 from assay.common.runs import JobRun
-from ops.models import Job
+from ops.models import Compression, Job
 from workers.ids import new_run_id
 
 
@@ -41,14 +41,6 @@ class SchemaMode(models.TextChoices):
 class PartitionMode(models.TextChoices):
     DATE = "date", "By ingest date"
     NONE = "none", "None"
-
-
-class Compression(models.TextChoices):
-    SNAPPY = "snappy"
-    ZSTD = "zstd"
-    GZIP = "gzip"
-    LZ4 = "lz4"
-    NONE = "none"
 
 
 class IncrementalMode(models.TextChoices):

@@ -21,6 +21,16 @@ SLUG = RegexValidator(
 )
 
 
+class Compression(models.TextChoices):
+    """Of the Parquet files that a job writes."""
+
+    SNAPPY = "snappy"
+    ZSTD = "zstd"
+    GZIP = "gzip"
+    LZ4 = "lz4"
+    NONE = "none"
+
+
 class Overlap(models.TextChoices):
     QUEUE = "queue", "wait for the run before"
     SKIP = "skip", "do not start"

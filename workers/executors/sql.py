@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
@@ -14,6 +11,7 @@ import polars as pl
 from workers.engines.base import Limits, engine_named
 from workers.engines.sql import CheckedSql, Parameters, check_sql
 from workers.errors import AuditFailed, InvalidSpec, NotAvailableYet
+from workers.executors.clock import Clock
 from workers.lake.publish import already_published, publish
 from workers.lake.stage import StagedFile, Staging
 from workers.lake.table import Table, open_table
@@ -39,10 +37,10 @@ def run_sql(spec: SqlSpec, progress: Progress = silent) -> StepResult:
     `workers.lake` raises; the table is then as it was.
     """
     _check(spec)
-    clock = _Clock()
+    clock = Clock()
     tables = {each.alias: open_table(each.uri, each.version) for each in spec.inputs}
     if before := already_published(spec.target, spec.run_id):
-        return _result(spec, tables, before, (), clock.phases)
+        return _result(spec, tables, before, (), clock.seconds)
     with clock("check"):
         checked = check_query(spec, tables)
     with Staging(spec.target, spec.run_id) as staging:
@@ -59,7 +57,7 @@ def run_sql(spec: SqlSpec, progress: Progress = silent) -> StepResult:
         progress("publish", done=rows, total=rows)
         with clock("publish"):
             published = _publish(spec, checked, tables, files, partitions)
-    return _result(spec, tables, published, checks, clock.phases)
+    return _result(spec, tables, published, checks, clock.seconds)
 
 
 def check_query(spec: SqlSpec, tables: Mapping[str, Table]) -> CheckedSql:
@@ -211,18 +209,3 @@ def _result(
         checks=checks,
         phases=phases,
     )
-
-
-@dataclass(slots=True)
-class _Clock:
-    """Seconds spent in each phase."""
-
-    phases: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def __call__(self, phase: str):
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.phases[phase] = round(time.perf_counter() - start, 4)
