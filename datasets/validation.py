@@ -20,6 +20,7 @@ from .transforms import TRANSFORMS
 if TYPE_CHECKING:
     from .models import DatasetJob
 
+SQL_FIELDS = ("inputs", "transform_type", "sql_text", "config", "engine", "target_schema", "partition_by", "merge_keys")
 DATASET_TYPES = {
     "silver": ("fact", "dim", "reference", "snapshot", "event_log"),
     "gold": (
@@ -143,6 +144,12 @@ def _rule_problems(job: DatasetJob) -> Iterator[Problem]:
             yield Problem(f"data_quality.{position}", "A rule is an object with a check_type.", "invalid")
 
 
+def _is_as_stored(job: DatasetJob) -> bool:
+    """Whether what the query stands on is what was checked when the job was last saved."""
+    stored = type(job).objects.filter(pk=job.pk).values(*SQL_FIELDS).first() if job.pk else None
+    return stored == {name: getattr(job, name) for name in SQL_FIELDS}
+
+
 def _refusals(error: AssayError, field: str) -> Iterator[Problem]:
     """Why a query is not run: at the fields of a template's config, at the target schema, or at `field`."""
     if faults := error.facts.get("problems"):
@@ -156,7 +163,9 @@ def _refusals(error: AssayError, field: str) -> Iterator[Problem]:
 
 
 def _sql_problems(job: DatasetJob) -> Iterator[Problem]:
-    """Partitions and keys once more, against the columns that the query would give the table."""
+    """The query; partitions and keys once more, against the columns that it would give the table."""
+    if not job.enabled and _is_as_stored(job):
+        return  # a job can be switched off although its inputs have changed under it
     field = TRANSFORMS[job.transform_type].sql_field if job.transform_type in TRANSFORMS else "transform_type"
     try:
         columns = check(job).columns

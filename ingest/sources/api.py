@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from .base import Name, Options, Source
 
@@ -13,6 +13,7 @@ Secret = Annotated[
     str,
     Field(pattern=r"^(env|file):.+$", description="a reference, `env:NAME` or `file:PATH`, never the secret itself"),
 ]
+SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key", "api-key"})
 Scalar = str | int | float | bool
 
 
@@ -81,6 +82,13 @@ class ApiOptions(Options):
     auth: Auth = NoAuth()
     pagination: Pagination = Pagination()
     watermark: Watermark | None = None
+
+    @field_validator("headers")
+    @classmethod
+    def _no_secrets(cls, headers: dict[str, str]) -> dict[str, str]:
+        if secret := [name for name in headers if name.lower() in SECRET_HEADERS]:
+            raise ValueError(f"“{secret[0]}” carries a secret: use auth instead")
+        return headers
 
     @model_validator(mode="after")
     def _only_post_has_a_body(self) -> ApiOptions:

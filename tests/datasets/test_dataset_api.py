@@ -113,6 +113,14 @@ def test_a_refused_query_is_told_with_its_place(api):
     assert body["errors"][0]["detail"].startswith("Line 2, column 3: ")
 
 
+def test_a_job_whose_input_has_changed_can_still_be_switched_off(fact, api):
+    Dataset.objects.filter(name="bronze.shop.orders").update(columns=[{"name": "x", "type": "int64", "nullable": True}])
+    assert errors(api.patch(f"{SILVER}orders_fact/", {"description": "new"})) == {"sql_text": "sql_rejected"}
+    assert api.patch(f"{SILVER}orders_fact/", {"enabled": False}).status_code == 200
+    change = {"enabled": False, "sql_text": "select y from orders", "target_schema": []}
+    assert errors(api.patch(f"{SILVER}orders_fact/", change)) == {"sql_text": "sql_rejected"}
+
+
 def test_an_empty_target_schema_is_proposed_anew(fact, api):
     change = {"sql_text": "select order_id from orders"}
     assert errors(api.patch(f"{SILVER}orders_fact/", change)) == {"target_schema": "sql_rejected"}
