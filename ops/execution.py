@@ -18,7 +18,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from assay.common.logs import log_context
-from assay.common.runs import OPEN, JobRun, RunStatus
+from assay.common.runs import JobRun, RunStatus
 from workers.errors import AssayError, Cancelled
 from workers.results import StepResult
 
@@ -67,13 +67,13 @@ def execute_step(step_id: int, token: str) -> None:
     lines = StepLines(step.pk, step.attempt)
     with log_context(pipeline_run=step.pipeline_run_id, job=step.job_name, run=step.run_id), captured(lines):
         try:
-            result = _execute(kind, step, lines)
+            run, result = _execute(kind, step, lines)
         except Cancelled:
             _stop(step)
         except AssayError as error:
             _fail_or_retry(step, error, lines)
         else:
-            _succeed(kind, step, result, lines)
+            _succeed(kind, step, run, result)
         finally:
             lines.write()
 
@@ -92,12 +92,13 @@ def _begin(step_id: int, token: str) -> Step | None:
     return Step.objects.select_related("pipeline_run__workflow").get(pk=step_id) if begun else None
 
 
-def _execute(kind: kinds.JobKind, step: Step, lines: StepLines) -> StepResult:
+def _execute(kind: kinds.JobKind, step: Step, lines: StepLines) -> tuple[JobRun, StepResult]:
     """The data plane's part, outside any transaction. Raises only `AssayError`."""
     lease = Lease(step, lines)
     with lease.kept():
         try:
-            return kind.execute(_spec_of(kind, kind.run_of(step.run_id)), lease.progress)
+            run = kind.run_of(step.run_id)
+            return run, kind.execute(_begin_run(kind, run), lease.progress)
         except AssayError:
             raise
         except OperationalError as error:
@@ -109,17 +110,15 @@ def _execute(kind: kinds.JobKind, step: Step, lines: StepLines) -> StepResult:
             raise internal from error
 
 
-def _spec_of(kind: kinds.JobKind, run: JobRun) -> dict[str, Any]:
+def _begin_run(kind: kinds.JobKind, run: JobRun) -> dict[str, Any]:
     """What is to be done. A run that was taken over does exactly what it was begun with."""
-    spec = run.spec or kind.to_spec(run)
-    now = timezone.now()
-    kind.runs([run.pk]).move(
-        old=RunStatus.QUEUED, new=RunStatus.RUNNING, spec=spec, start_time=Coalesce("start_time", now)
-    )
-    return spec
+    run.spec = run.spec or kind.to_spec(run)
+    run.start_time = run.start_time or timezone.now()
+    kind.runs([run.pk]).move(old=RunStatus.QUEUED, new=RunStatus.RUNNING, spec=run.spec, start_time=run.start_time)
+    return run.spec
 
 
-def _succeed(kind: kinds.JobKind, step: Step, result: StepResult, lines: StepLines) -> None:
+def _succeed(kind: kinds.JobKind, step: Step, run: JobRun, result: StepResult) -> None:
     """The step's end and what is recorded of it are one transaction, fenced by the token."""
     now = timezone.now()
     try:
@@ -136,8 +135,9 @@ def _succeed(kind: kinds.JobKind, step: Step, result: StepResult, lines: StepLin
             if not ended:
                 logger.warning("the step was taken over or cancelled before it ended")
                 return
-            kind.runs([step.run_id]).move(old=RunStatus.RUNNING, new=RunStatus.SUCCESS, end_time=now)
-            kind.record(kind.run_of(step.run_id), result)
+            kind.runs([run.pk]).move(old=RunStatus.RUNNING, new=RunStatus.SUCCESS, end_time=now)
+            run.status, run.end_time = RunStatus.SUCCESS, now
+            kind.record(run, result)
             _tell_who_waits(step)
     except Exception:
         logger.exception("what the step did could not be recorded; it is tried again")
@@ -186,11 +186,7 @@ def _mine(step: Step):
 
 def _tell_who_waits(step: Step) -> None:
     """The job is free again: other runs that wait for it are told once that has committed."""
-    waiting = PipelineRun.objects.filter(
-        status__in=OPEN,
-        steps__status=RunStatus.PENDING,
-        steps__kind=step.kind,
-        steps__job_id=step.job_id,
-    ).exclude(pk=step.pipeline_run_id)
-    if ids := list(waiting.values_list("pk", flat=True).distinct()):
+    waiting = Step.objects.filter(kind=step.kind, job_id=step.job_id, status=RunStatus.PENDING).order_by()
+    others = waiting.exclude(pipeline_run_id=step.pipeline_run_id).values_list("pipeline_run_id", flat=True).distinct()
+    if ids := list(others):
         transaction.on_commit(partial(send_advances, ids))

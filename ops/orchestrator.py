@@ -39,7 +39,8 @@ def advance(pipeline_run_id: int) -> None:
 @transaction.atomic
 def claim_ready(pipeline_run_id: int) -> list[Claim]:
     """`advance` without the messages: the claims are for the caller to carry out."""
-    run = PipelineRun.objects.select_for_update(no_key=True).filter(pk=pipeline_run_id).first()
+    locked = PipelineRun.objects.select_for_update(no_key=True, of=("self",)).select_related("workflow")
+    run = locked.filter(pk=pipeline_run_id).first()
     if run is None or run.has_ended:
         return []
     now = timezone.now()
@@ -109,7 +110,7 @@ def _is_its_turn(run: PipelineRun) -> bool:
 def _claim(run: PipelineRun, now: datetime) -> list[Claim]:
     # Everybody claims in the same order, so two runs that want the same jobs cannot lock each other out.
     steps = list(ready_steps(now).filter(pipeline_run=run).order_by("kind", "job_id"))
-    existing = _existing_jobs(steps)
+    existing = _existing_jobs(run, steps)
     claims = []
     for step in steps:
         step.pipeline_run = run
@@ -120,14 +121,14 @@ def _claim(run: PipelineRun, now: datetime) -> list[Claim]:
     return claims
 
 
-def _existing_jobs(steps: list[Step]) -> set[tuple[str, int]]:
+def _existing_jobs(run: PipelineRun, steps: list[Step]) -> set[tuple[str, int]]:
     wanted: dict[str, list[int]] = {}
     for step in steps:
         wanted.setdefault(step.kind, []).append(step.job_id)
     existing = set()
     for name, job_ids in wanted.items():
         try:
-            jobs = kinds.get(name).jobs(steps[0].pipeline_run.workflow)
+            jobs = kinds.get(name).jobs(run.workflow)
         except kinds.UnknownKind:
             continue
         existing |= {(name, pk) for pk in jobs.filter(pk__in=job_ids).values_list("pk", flat=True)}

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from celery.signals import worker_process_init
+from django.db import connections
+
 from workers.celery import app
 
 from . import execution, orchestrator, reaper, services
+
+
+@worker_process_init.connect
+def _keep_connections(**_: object) -> None:
+    """A process works on one task after another: one database connection serves them all."""
+    for settings in connections.settings.values():
+        settings["CONN_MAX_AGE"] = None
 
 
 @app.task
