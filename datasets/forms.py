@@ -63,14 +63,14 @@ class DatasetJobForm(FillsIn, ColumnFields, forms.ModelForm):
         label="Types",
     )
     partition_by = forms.CharField(
-        required=False, label="Partition by", help_text="Columns, parted by commas. Needed to overwrite partitions."
+        required=False, label="Partition by", help_text="Columns, separated by commas. Needed to overwrite partitions."
     )
     base = forms.CharField(required=False, label="Input", help_text="The alias of the input that is counted.")
     time_column = forms.CharField(required=False, label="Time column")
     time_grain = forms.ChoiceField(
         choices=[(grain, grain) for grain in GRAINS], initial="day", required=False, label="By"
     )
-    dimensions = forms.CharField(required=False, help_text="Columns to group by, parted by commas.")
+    dimensions = forms.CharField(required=False, help_text="Columns to group by, separated by commas.")
     fill_gaps = forms.BooleanField(required=False, label="A row also for a period in which nothing happened")
 
     class Meta:

@@ -57,7 +57,7 @@ class IngestJobForm(ColumnFields, forms.ModelForm):
     null_values = forms.CharField(
         required=False,
         label="Texts that mean “no value”",
-        help_text="Parted by commas, such as NA, NULL. An empty field always has none.",
+        help_text="Separated by commas, such as NA, NULL. An empty field always has none.",
     )
     skip_rows = forms.IntegerField(required=False, initial=0, min_value=0, label="Lines to pass over at the top")
     bad_row_percent = forms.FloatField(

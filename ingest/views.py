@@ -94,6 +94,7 @@ def _job_form(request, job: IngestJob, title: str):
         "upload": Upload.objects.visible_to(request.user).filter(pk=_upload_id(form)).first(),
         "types": TYPES,
         "example_path": example_path(job),
+        "kept_name": {"name": job.name},  # a field that cannot be changed is not sent
     }
     return page(request, "ingest/job_form.html", title, crumbs=workflow_crumbs(job.workflow), **context)
 
