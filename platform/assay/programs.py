@@ -13,6 +13,8 @@ from django.conf import settings
 from .supervisor import Program
 
 LOCALHOST = "127.0.0.1"
+# A worker process that once took more than this is replaced after its step: Python gives little of it back.
+LARGEST_IDLE_KIB = 600_000
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -35,6 +37,7 @@ def worker(broker_url: str, processes: int) -> Program:
     """Ends the steps at hand if they are short; the reaper takes the others back."""
     command = ["worker", "--pool", "prefork", "--concurrency", str(processes)]
     command += ["--queues", "control,data", "--without-gossip", "--without-mingle", "--without-heartbeat"]
+    command += ["--max-memory-per-child", str(LARGEST_IDLE_KIB)]
     return _celery("worker", command, broker_url)
 
 

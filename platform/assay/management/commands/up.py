@@ -25,7 +25,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-        parser.add_argument("--port", type=int, default=8000, help="port of the site (default: %(default)s)")
+        parser.add_argument("--port", type=int, default=8000, help="port of the site, 0: any (default: %(default)s)")
         parser.add_argument(
             "--workers", type=int, default=DEFAULT_WORKERS, help="steps at a time (default: %(default)s)"
         )
@@ -37,7 +37,7 @@ class Command(BaseCommand):
         lock = self._take_home()
         listening = self._listen(host, port)
         prepare_database()
-        address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
         started, broker_url = platform(listening, address, workers)
         lock.tell(Running(pid=os.getpid(), address=address, broker_url=broker_url))
         os.environ.update(programs.environment())

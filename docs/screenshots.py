@@ -1,0 +1,89 @@
+"""Take the README's pictures from the running demo: `make screenshots`.
+
+Makes a home of its own, runs the demo in it twice, serves it, and drives
+Debian's Chromium over the pages, once in light and once in dark.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+from playwright.sync_api import Browser, sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+IMAGES = ROOT / "docs" / "images"
+CHROMIUM = "/usr/bin/chromium"
+SIZE = {"width": 1440, "height": 900}
+READY_SECONDS = 90
+
+PAGES = {
+    "home": "/",
+    "workflow": "/workflows/shop/",
+    "run": "/runs/3/",
+    "ingest-job": "/workflows/shop/ingest-jobs/orders/",
+    "gold-job": "/workflows/shop/gold-jobs/daily_revenue_by_country/",
+    "dataset": "/datasets/gold.shop.daily_revenue_by_country/",
+}
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as home:
+        environment = {**os.environ, "ASSAY_HOME": home, "ASSAY_BROKER_URL": "", "DATABASE_URL": ""}
+        manage = [sys.executable, str(ROOT / "manage.py")]
+        for _ in range(2):
+            subprocess.run([*manage, "demo", "--no-serve"], env=environment, check=True)
+        with socket.create_server(("127.0.0.1", 0)) as found:
+            port = found.getsockname()[1]
+        platform = subprocess.Popen([*manage, "up", "--port", str(port)], env=environment)
+        try:
+            take_pictures(f"http://127.0.0.1:{port}", json.loads((Path(home) / "demo-login").read_text()))
+        finally:
+            platform.terminate()
+            platform.wait()
+
+
+def take_pictures(address: str, login: dict[str, str]) -> None:
+    wait_until_ready(address)
+    IMAGES.mkdir(exist_ok=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM)
+        for scheme in ("light", "dark"):
+            take_pictures_in(browser, scheme, address, login)
+
+
+def wait_until_ready(address: str) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while True:
+        try:
+            urllib.request.urlopen(f"{address}/admin/login/", timeout=5).close()  # noqa: S310  (our own address)
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+
+
+def take_pictures_in(browser: Browser, scheme: str, address: str, login: dict[str, str]) -> None:
+    page = browser.new_context(viewport=SIZE, color_scheme=scheme).new_page()
+    page.goto(f"{address}/admin/login/")
+    page.fill("input[name=username]", login["username"])
+    page.fill("input[name=password]", login["password"])
+    page.click("button[type=submit]")
+    page.wait_for_load_state("networkidle")
+    for name, path in PAGES.items():
+        answer = page.goto(address + path)
+        if not answer.ok:
+            raise SystemExit(f"{path} answered {answer.status}.")
+        # Charts and graphs are drawn after the page has come.
+        page.wait_for_timeout(1500)
+        page.screenshot(path=IMAGES / f"{name}-{scheme}.png")
+
+
+if __name__ == "__main__":
+    main()
