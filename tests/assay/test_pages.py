@@ -130,3 +130,19 @@ def test_the_number_of_queries_does_not_grow_with_the_rows(page, shop, address):
     with CaptureQueriesContext(connection) as many:
         page.get(address)
     assert len(many) == len(few)
+
+
+def test_a_bug_shows_a_page_without_its_traceback(page, shop, monkeypatch):
+    page.raise_request_exception = False
+    monkeypatch.setattr("assay.views.overview", lambda user: 1 / 0)
+    response = page.get("/")
+    assert response.status_code == 500
+    assert "Something broke" in response.content.decode()
+    assert "ZeroDivisionError" not in response.content.decode()
+
+
+def test_static_files_are_served_without_debug(page, settings):
+    assert settings.DEBUG is False
+    response = page.get("/static/assay/assay.css")
+    assert response.status_code == 200
+    assert response.headers["Content-Type"].startswith("text/css")
