@@ -89,7 +89,7 @@ def _begin(step_id: int, token: str) -> Step | None:
         heartbeat_at=now,
         worker=f"{socket.gethostname()}:{os.getpid()}"[:100],
     )
-    return Step.objects.select_related("pipeline_run__workflow").get(pk=step_id) if begun else None
+    return Step.objects.get(pk=step_id) if begun else None
 
 
 def _execute(kind: kinds.JobKind, step: Step, lines: StepLines) -> tuple[JobRun, StepResult]:
