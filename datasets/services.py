@@ -50,9 +50,11 @@ def retire(job: DatasetJob) -> None:
 
 def generated_sql(job: DatasetJob) -> dict[str, Any]:
     """`{sql, engines: [{engine, statement, error}], columns, warnings}`: what each engine would run."""
+    from workers.engines.sql import laid_out  # slow to import, and most processes never need it
+
     found = check(job)
     return {
-        "sql": found.sql,
+        "sql": laid_out(found.sql) if found.sql else "",
         "engines": [_statement(job, engine) for engine in ENGINES],
         "columns": [to_json(column) for column in found.columns],
         "warnings": list(found.warnings),
