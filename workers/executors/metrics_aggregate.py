@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlglot import exp, parse_one
+from sqlglot import exp
 
-from workers.engines.sql import check_sql
+from workers.engines.sql import check_sql, laid_out
 from workers.engines.sql.dialects import AssayDuckDB
 from workers.engines.sql.guard import near, parse
 from workers.engines.statement import quoted
@@ -38,7 +38,7 @@ def to_sql(config: Mapping[str, Any], inputs: Inputs) -> str:
     """
     plan = _read(config, inputs)
     text = _filled(plan) if plan.fill_gaps else _grouped(plan)
-    return parse_one(text, read="duckdb").sql(dialect=AssayDuckDB, pretty=True)
+    return laid_out(text)
 
 
 def output_columns(config: Mapping[str, Any], inputs: Inputs) -> tuple[Column, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from sqlglot import exp
+from sqlglot import exp, parse_one
 
 from workers.engines.statement import ALL_DATES, CheckedSql, Parameters
 from workers.errors import InvalidSpec, SqlRejected
@@ -65,9 +65,15 @@ def check_sql(
     )
 
 
-def canonical_text(tree: exp.Expression) -> str:
+def canonical_text(tree: exp.Expression, *, pretty: bool = False) -> str:
     """The tree in the canonical dialect. Parameters are written `:name`, as people write them."""
-    return re.sub(r"\$(start_date|end_date|run_time)\b", r":\1", tree.sql(dialect=AssayDuckDB, comments=False))
+    text = tree.sql(dialect=AssayDuckDB, comments=False, pretty=pretty)
+    return re.sub(r"\$(start_date|end_date|run_time)\b", r":\1", text)
+
+
+def laid_out(sql: str) -> str:
+    """Canonical text with line breaks and indents, for reading; it says the same."""
+    return canonical_text(parse_one(sql, read="duckdb"), pretty=True)
 
 
 def executable(
