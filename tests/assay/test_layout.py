@@ -1,7 +1,10 @@
 """The accidents that would break imports in ways that are hard to read."""
 
 import ast
+import os
 import platform
+import subprocess
+import sys
 import sysconfig
 from importlib import metadata
 from pathlib import Path
@@ -61,3 +64,15 @@ def test_imports_point_down_the_floors_only(path, module):
 @pytest.mark.parametrize("path", [pytest.param(p, id=p.name) for p in (ROOT / "workers").rglob("*.py")])
 def test_the_data_plane_imports_no_django(path):
     assert not [name for name in _imports(path) if name.split(".")[0] in {"django", "rest_framework"}]
+
+
+def test_starting_a_process_imports_no_engine():
+    """Each would cost every process tens of megabytes; steps and previews import what they use."""
+    script = (
+        "import sys, django; django.setup()\n"
+        "import assay.urls; from workers.celery import app; app.loader.import_default_modules()\n"
+        "print(*({'polars', 'pyarrow', 'deltalake', 'duckdb', 'sqlglot'} & set(sys.modules)))"
+    )
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "assay.settings", "PYTHONPATH": "platform:."}
+    found = subprocess.check_output([sys.executable, "-c", script], cwd=ROOT, env=environment, text=True)
+    assert found.split() == []

@@ -6,12 +6,13 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
-import polars as pl
-
 from ..errors import InvalidSpec
+
+if TYPE_CHECKING:
+    import polars as pl
 
 NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 _TOKENS = {"yyyy": "%Y", "MM": "%m", "dd": "%d", "HH": "%H"}
@@ -95,6 +96,8 @@ def partition_text(value: Any) -> str | None:
 
 def partition_value(text: str | None, dtype: pl.DataType) -> Any:
     """The value that a partition's text stands for: the inverse of `partition_text`. Raises ValueError."""
+    import polars as pl  # here, because whoever only asks where a table lies needs no Polars
+
     if text is None or dtype == pl.String:
         return text
     if dtype == pl.Date:

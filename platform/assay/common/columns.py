@@ -8,7 +8,6 @@ from typing import Any
 from pydantic import Field
 
 from workers.errors import InvalidSpec
-from workers.schema import parse_type
 from workers.specs import Column
 
 from .options import Options, read_options
@@ -48,6 +47,8 @@ def _problems(columns: list[Any], path: str, reserved: Collection[str]) -> Itera
 
 
 def _type_problems(text: str, path: str) -> Iterator[Problem]:
+    from workers.schema import parse_type  # brings Polars, which most processes never need
+
     try:
         parse_type(text)
     except InvalidSpec as error:
