@@ -16,7 +16,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
-from assay.common.runs import OPEN, RunStatus
+from assay.common.runs import RunStatus
 from workers.errors import AssayError
 
 from .messages import Claim, send_steps
@@ -107,9 +107,9 @@ def runs_to_nudge(now: datetime) -> list[int]:
     can_go_on = Exists(ready_steps(now).filter(**mine)) | Exists(broken_steps().filter(**mine))
     can_end = ~Exists(Step.objects.open().filter(**mine))
     is_cancelled = Q(cancel_requested_at__isnull=False)
-    return list(
-        PipelineRun.objects.filter(status__in=OPEN)
-        .filter(can_go_on | can_end | is_cancelled)
-        .order_by("pk")
-        .values_list("pk", flat=True)
+    ahead = PipelineRun.objects.open().filter(
+        workflow_id=OuterRef("workflow_id"), pk__lt=OuterRef("pk"), single_job=False
     )
+    waits_its_turn = Q(Exists(ahead), status=RunStatus.PENDING, single_job=False, cancel_requested_at=None)
+    open_runs = PipelineRun.objects.open().filter(can_go_on | can_end | is_cancelled).exclude(waits_its_turn)
+    return list(open_runs.order_by("pk").values_list("pk", flat=True))

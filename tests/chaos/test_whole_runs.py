@@ -84,7 +84,7 @@ def test_killed_workers_and_doubled_messages_change_nothing(installation, case, 
     while kills < 3 and not (now := installation.ask("status", run=case.run))["end_time"]:
         doubled += installation.ask("storm", run=case.run, times=2)
         if now["running"]:
-            time.sleep(random.uniform(0, 0.4))
+            time.sleep(random.uniform(0, 0.3))
             installation.kill_worker()
             installation.start_worker()
             kills += 1

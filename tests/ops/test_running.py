@@ -328,6 +328,16 @@ def test_runs_of_a_workflow_wait_for_each_other(workflow, add_job, kind):
     assert [second.status, third.status] == ["running", "pending"]
 
 
+def test_runs_that_wait_their_turn_cost_the_reaper_nothing(workflow, add_job, kind):
+    add_job("a")
+    add_job("b")
+    first, second, third = (services.start_run(workflow) for _ in range(3))
+    assert reaper.runs_to_nudge(timezone.now()) == []
+    services.cancel_run(first)
+    assert reaper.runs_to_nudge(timezone.now()) == [second.pk]
+    assert third.pk not in reaper.runs_to_nudge(timezone.now())
+
+
 def test_a_run_in_this_process_first_finishes_what_a_killed_one_left_behind(workflow, add_job, kind, monkeypatch):
     monkeypatch.setattr("ops.local.REAP_SECONDS", 0)
     add_job("a")
