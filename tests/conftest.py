@@ -10,6 +10,7 @@ os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # Playwright's sync 
 
 import pytest
 
+from tests.s3 import s3_lake, s3_server  # noqa: F401  (fixtures)
 from tests.servers import postgres_url, redis_url  # noqa: F401  (fixtures)
 
 

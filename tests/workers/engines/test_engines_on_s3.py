@@ -8,7 +8,6 @@ import polars as pl
 import pytest
 
 from tests.workers.lake.conftest import load as load_table
-from tests.workers.lake.conftest import s3_lake, s3_server  # noqa: F401 - fixtures
 from workers.engines.preview import preview_sql
 from workers.executors.sql import run_sql
 from workers.ids import new_run_id
@@ -24,7 +23,7 @@ SQL = "select day, count(*) as n, sum(i) as total from orders group by day"
 EXPECTED = [(date(2026, 1, 1), 2, 3), (date(2026, 1, 2), 1, None)]
 
 
-def test_a_query_runs_from_s3_to_s3(s3_lake, engine):  # noqa: F811 - the fixture
+def test_a_query_runs_from_s3_to_s3(s3_lake, engine):
     source = TableTarget(dataset="bronze.shop.orders", uri=f"{s3_lake}/bronze/{engine}", partition_by=("day",))
     pinned = load_table(source, ROWS)
     target = TableTarget(dataset="gold.shop.daily", uri=f"{s3_lake}/gold/{engine}", partition_by=("day",))
