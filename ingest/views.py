@@ -9,7 +9,7 @@ from django.views.decorators.http import require_POST
 
 from assay.common.column_fields import TYPES
 from assay.common.history import history_of
-from assay.common.pages import action, needs, page
+from assay.common.pages import action, needs, page, tell
 from assay.common.runs import OPEN
 from catalog.models import Dataset
 from ops.job_pages import run_now, runs_of
@@ -106,7 +106,10 @@ def _data(request):
     if "file" not in request.FILES:
         return request.POST
     data = request.POST.copy()
-    data["upload"] = str(services.save_upload(request.FILES["file"], request.user).pk)
+    try:
+        data["upload"] = str(services.save_upload(request.FILES["file"], request.user).pk)
+    except AssayError as error:
+        tell(request, error)
     return data
 
 

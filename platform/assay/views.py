@@ -1,7 +1,7 @@
 """Home, and what is shown instead of a page that is not there or not allowed."""
 
 from django.contrib.auth.decorators import login_required
-from django.http import HttpResponse
+from django.http import HttpResponse, JsonResponse
 from django.shortcuts import render
 
 from assay.common.pages import page
@@ -34,6 +34,10 @@ def forbidden(request, exception=None):
 
 
 def _error(request, status: int, title: str, icon: str, explanation: str) -> HttpResponse:
-    if request.path.startswith("/api/") or not hasattr(request, "user"):
-        return HttpResponse(title, status=status, content_type="text/plain")
+    user = getattr(request, "user", None)
+    if request.path.startswith("/api/"):
+        error = {"code": "not_found" if status == 404 else "permission_denied", "detail": f"{title}.", "attr": None}
+        return JsonResponse({"type": "client_error", "errors": [error]}, status=status)
+    if user is None or not user.is_authenticated:  # the shell's navigation needs somebody
+        return render(request, "assay/plain.html", {"title": title, "explanation": explanation}, status=status)
     return page(request, "assay/error_page.html", title, http_status=status, icon=icon, explanation=explanation)

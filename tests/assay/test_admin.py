@@ -122,6 +122,14 @@ def test_run_now_starts_the_run_and_leads_to_its_page(client, engineer, shop):
     assert response.headers["HX-Redirect"] == f"/runs/{run.pk}/"
 
 
+def test_run_now_leads_back_with_the_reason_where_nothing_can_run(client, engineer):
+    client.force_login(engineer)
+    bare = make_workflow("bare")
+    response = client.post(_run_action(bare), SUBMITTED)
+    assert response.headers["HX-Redirect"] == f"/admin/ops/workflow/{bare.pk}/change/"
+    assert "There is nothing to run in bare." in client.get(response.headers["HX-Redirect"]).content.decode()
+
+
 def test_run_now_is_not_for_those_who_may_only_look(client, django_user_model, shop):
     viewer = django_user_model.objects.create_user("viewer", password="secret", is_staff=True)
     viewer.user_permissions.add(Permission.objects.get(codename="view_workflow"))

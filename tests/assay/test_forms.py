@@ -77,6 +77,18 @@ def test_a_file_may_come_with_the_form_itself(page, shop, tmp_path):
     assert (tmp_path / "home" / "uploads" / job.config["file"]["upload"] / "returns.csv").read_text() == "id\n1\n"
 
 
+def test_a_file_that_is_too_large_is_refused_in_words(page, shop, settings, tmp_path):
+    settings.ASSAY_MAX_UPLOAD_BYTES = 3
+    file = tmp_path / "returns.csv"
+    file.write_text("id\n1\n")
+    with file.open("rb") as opened:
+        response = page.post("/workflows/shop/ingest-jobs/new/", _ingest(source_type="file_upload", file=opened))
+    assert "is larger than 3 bytes" in response.content.decode()
+    with file.open("rb") as opened:
+        response = page.post("/workflows/shop/ingest-jobs/upload/", {"file": opened})
+    assert "is larger than 3 bytes" in response.content.decode()
+
+
 def test_declared_columns_are_kept_only_where_types_are_as_declared(page, shop):
     columns = {"column_name": ["id", "", "amount"], "column_type": ["int64", "string", "decimal(10,2)"]}
     columns["column_nullable"] = ["no", "yes", "yes"]

@@ -100,6 +100,18 @@ def test_what_is_not_there_is_a_404_inside_the_shell(page, address):
     assert "nav-sidebar" in response.content.decode()
 
 
+def test_what_is_not_there_is_a_404_also_for_a_stranger(client):
+    response = client.get("/nothing/")
+    assert response.status_code == 404
+    assert "There is nothing here" in response.content.decode()
+
+
+def test_what_is_not_there_below_api_is_a_404_in_the_apis_own_form(page):
+    response = page.get("/api/nothing/")
+    assert response.status_code == 404
+    assert response.json()["errors"][0]["code"] == "not_found"
+
+
 def test_the_run_page_asks_again_until_the_run_has_ended(page, shop):
     running = make_run(shop, RunStatus.RUNNING)
     make_step(running, shop.ingestjobs.get(), RunStatus.RUNNING, progress={"phase": "read", "done": 5, "total": 9})

@@ -96,7 +96,9 @@ def run_now(start: Callable, what: str):
             pipeline_run = start(record, request.user)
         except AssayError as error:
             messages.error(request, f"{error.message} {error.hint}".strip())
-            return HttpResponseClientRedirect(request.headers.get("HX-Current-URL") or reverse("admin:index"))
+            options = self.model._meta
+            name = f"admin:{options.app_label}_{options.model_name}_change"
+            return HttpResponseClientRedirect(reverse(name, args=[object_id]))
         # htmx sends the dialog: a plain redirect would end inside of it.
         return HttpResponseClientRedirect(reverse("ops:run-detail", args=[pipeline_run.pk]))
 
