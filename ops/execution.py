@@ -66,16 +66,28 @@ def execute_step(step_id: int, token: str) -> None:
     kind = kinds.get(step.kind)
     lines = StepLines(step.pk, step.attempt)
     with log_context(pipeline_run=step.pipeline_run_id, job=step.job_name, run=step.run_id), captured(lines):
+        lines.add(f"Attempt {step.attempt} of {step.max_attempts}, on {step.worker}.")
         try:
             run, result = _execute(kind, step, lines)
         except Cancelled:
+            lines.add("Cancelled.", StepLog.Level.WARNING)
             _stop(step)
         except AssayError as error:
             _fail_or_retry(step, error, lines)
         else:
+            lines.add(_told(result))
             _succeed(kind, step, run, result)
         finally:
             lines.write()
+
+
+def _told(result: StepResult) -> str:
+    """What was done, in one line of the step's log."""
+    aside = f", {result.quarantined_rows:,} set aside" if result.quarantined_rows else ""
+    phases = ", ".join(f"{phase} {seconds:.1f} s" for phase, seconds in result.phases.items())
+    again = "was published already as" if result.published.already else "published as"
+    text = f"{result.rows_read:,} rows read, {result.rows_written:,} {again} version {result.published.version}{aside}."
+    return f"{text} Took: {phases}." if phases else text
 
 
 def _begin(step_id: int, token: str) -> Step | None:
