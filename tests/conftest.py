@@ -1,12 +1,4 @@
-"""What all tests stand on: a home of their own, fast passwords, people."""
-
-import os
-import tempfile
-
-# Before Django's settings are read: tests never touch the installation beside them.
-os.environ["ASSAY_HOME"] = tempfile.mkdtemp(prefix="assay-test-")
-os.environ.setdefault("ASSAY_SECRET_KEY", "only-for-tests-only-for-tests-only-for-tests-1234")
-os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # Playwright's sync API leaves an event loop behind
+"""What all tests stand on: a lake for each (their home is own_home.py's), fast passwords, people."""
 
 import pytest
 
