@@ -1,0 +1,36 @@
+"""A child process that carries out steps: `python executor.py JOB`, JOB being JSON.
+
+`{steps: [{kind: ingest|sql, spec, at}], kill: [module, name, before|after] | null}`, as for `lake/writer.py`.
+One line of JSON tells how each step ended.
+"""
+
+import json
+import sys
+import time
+
+from tests.workers.lake.writer import die_at
+from workers.errors import AssayError
+from workers.executors.ingest_file import run_ingest_file
+from workers.executors.sql import run_sql
+from workers.specs import IngestFileSpec, SqlSpec, from_json
+
+KINDS = {"ingest": (IngestFileSpec, run_ingest_file), "sql": (SqlSpec, run_sql)}
+
+
+def carry_out(step: dict) -> dict:
+    spec_type, execute = KINDS[step["kind"]]
+    spec = from_json(spec_type, step["spec"])
+    time.sleep(max(0, step.get("at", 0) - time.time()))
+    try:
+        result = execute(spec)
+    except AssayError as error:
+        return {"error": error.code}
+    return {"version": result.published.version, "already": result.published.already, "rows": result.rows_written}
+
+
+if __name__ == "__main__":
+    job = json.loads(sys.argv[1])
+    if job.get("kill"):
+        die_at(*job["kill"])
+    for step in job["steps"]:
+        print(json.dumps(carry_out(step)), flush=True)
