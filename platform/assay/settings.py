@@ -95,6 +95,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "simple_history.middleware.HistoryRequestMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "assay.parts.PartsMiddleware",
 ]
 
 ROOT_URLCONF = "assay.urls"
@@ -145,6 +146,7 @@ AUTHENTICATION_BACKENDS = [
 ]
 ANONYMOUS_USER_NAME = None
 LOGIN_URL = "/admin/login/"
+CSRF_FAILURE_VIEW = "assay.views.stale_form"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "/admin/login/"
 AUTH_PASSWORD_VALIDATORS = [

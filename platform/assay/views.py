@@ -33,6 +33,17 @@ def forbidden(request, exception=None):
     )
 
 
+def stale_form(request, reason=""):
+    """What is shown for a form without a good CSRF token: mostly one from before a log-in in another tab."""
+    return _error(
+        request,
+        403,
+        "This form is out of date",
+        "history",
+        "You have logged in again since it was opened, or cookies are off. Go back, reload the page and send it again.",
+    )
+
+
 def _error(request, status: int, title: str, icon: str, explanation: str) -> HttpResponse:
     user = getattr(request, "user", None)
     if request.path.startswith("/api/"):

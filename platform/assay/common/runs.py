@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, Self
+from uuid import UUID
 
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
@@ -69,6 +70,13 @@ class RunQuerySet(VisibleQuerySet):
 
     def open(self) -> Self:
         return self.filter(status__in=OPEN)
+
+    def queue(self, *, job_id: int, last_published: UUID | None, **facts: Any) -> JobRun:
+        """A queued run of the job. Its id comes after those of all its runs, and after who published last."""
+        last = self.filter(job_id=job_id).order_by("-pk").values_list("pk", flat=True).first()
+        known = [run_id for run_id in (last, last_published) if run_id]
+        run_id = new_run_id(after=max(known, default=None))
+        return self.create(id=run_id, job_id=job_id, status=RunStatus.QUEUED, **facts)
 
     def move(self, *, old: str | frozenset[str], new: str, **changes: Any) -> int:
         """Set `new` where the state is (one of) `old`; the number of rows that were.

@@ -42,8 +42,18 @@
     if (event.target === command()) command().close();
   });
 
+  // A log-in in another tab changes the token: a form that was open before must not lose what is in it.
+  const token = () => /(?:^|; )csrftoken=([^;]+)/.exec(document.cookie)?.[1];
+
+  document.addEventListener("htmx:configRequest", (event) => {
+    const { parameters } = event.detail;
+    if (token() && parameters.csrfmiddlewaretoken) parameters.csrfmiddlewaretoken = token();
+  });
+
   document.addEventListener("submit", (event) => {
     const form = event.target;
+    const field = form.elements.csrfmiddlewaretoken;
+    if (field && token()) field.value = token();
     if (form.dataset.confirm && !window.confirm(form.dataset.confirm)) {
       event.preventDefault();
       return;

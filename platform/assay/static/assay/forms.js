@@ -117,11 +117,15 @@
 
   // A refusal that htmx got back must be seen, not swallowed.
   document.addEventListener("htmx:responseError", (event) => {
-    const target = event.detail.target;
+    const { target, xhr } = event.detail;
+    if (xhr.getResponseHeader("HX-Redirect")) return; // the browser is leaving already
     const note = document.createElement("p");
     note.className = "as-error";
     note.setAttribute("role", "alert");
-    note.textContent = `The server refused this (${event.detail.xhr.status}). Reload the page and try again.`;
+    const { status } = xhr;
+    note.textContent = status === 401
+      ? "You are logged out. Log in in another tab, then try again here: nothing you wrote is lost."
+      : `The server refused this (${status}). Reload the page and try again.`;
     target.replaceChildren(note);
   });
 
