@@ -92,6 +92,12 @@ class LakeUnavailable(AssayError):
     retryable = True
 
 
+class OutcomeUnknown(LakeUnavailable):
+    """The lake broke off during a commit, which may stand. A retry finds out; what was staged must stay."""
+
+    code = "outcome_unknown"
+
+
 class TableMissing(AssayError):
     """A table, or the version of it that was asked for, does not exist."""
 

@@ -11,14 +11,23 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from deltalake import CommitProperties, DeltaTable, TableFeatures
 from deltalake.exceptions import CommitFailedError, DeltaError
 
-from ..errors import InvalidSpec, PublishConflict, SchemaChanged, StaleRun, TableMissing
+from ..errors import (
+    InvalidSpec,
+    LakeUnavailable,
+    OutcomeUnknown,
+    PublishConflict,
+    SchemaChanged,
+    StaleRun,
+    TableMissing,
+)
 from ..ids import sequence_of
 from ..results import Published
 from ..schema import parse_type
@@ -38,7 +47,7 @@ from .evolve import (
 from .paths import partition_value
 from .stage import StagedFile, Staging
 from .store import Store, open_store, reaching
-from .table import DataFile, Table, data_files_of, find_commit, open_delta, unavailable
+from .table import DataFile, Table, data_files_of, find_commit, open_delta
 
 Mode = Literal["append", "overwrite", "overwrite_partition"]
 ATTEMPTS = 200
@@ -69,7 +78,9 @@ def publish(
     Raises, each with the table's rows as they were: `StaleRun` when a later
     run of the dataset has published, `AuditFailed` when a staged file is
     missing or not what was audited, `SchemaChanged` when the table cannot take
-    the columns, `PublishConflict` and `LakeUnavailable` (a retry may help).
+    the columns, `PublishConflict` and `LakeUnavailable` (a retry may help);
+    and `OutcomeUnknown` when the lake broke off during the commit: a retry
+    finds out whether it stands, and the staged files must stay until then.
     """
     work = _Publication(
         target=target,
@@ -142,21 +153,33 @@ def _until_committed(
 ) -> Published:
     """Try until a commit of this run stands. An attempt says False when it has not committed yet."""
     for number in range(ATTEMPTS):
-        try:
-            # Asked each time, of the very handle that commits: the other writer may be a twin of this run.
+        with _open_outcome(target):
+            # Asked each time, of the very handle that commits: the other writer may be a twin of this run,
+            # or an answer to this try's own commit may have been lost on its way.
             delta = open_delta(store)
             if delta and (before := _published_before(store, delta, target, run_id)):
                 return before
-            if attempt(delta):
-                return _record(store, target, run_id)
-        except CommitFailedError:
-            time.sleep(random.uniform(0, min(LONGEST_PAUSE_SECONDS, 0.01 * 2**number)))  # noqa: S311
-        except DeltaError as error:
-            raise unavailable(store, error) from error
+            try:
+                if attempt(delta):
+                    return _record(store, target, run_id)
+            except CommitFailedError:
+                time.sleep(random.uniform(0, min(LONGEST_PAUSE_SECONDS, 0.01 * 2**number)))  # noqa: S311
     raise PublishConflict(
         f"Other writers changed {target.dataset} {ATTEMPTS} times while this run tried to publish.",
         hint="Try again when fewer jobs write to the table.",
     )
+
+
+@contextmanager
+def _open_outcome(target: TableTarget) -> Iterator[None]:
+    """What a lake that breaks off leaves open. Every other error comes from our own checks, before the commit."""
+    try:
+        yield
+    except (LakeUnavailable, DeltaError, OSError) as error:
+        raise OutcomeUnknown(
+            f"The lake broke off while {target.dataset} was published: {error}",
+            hint="A retry finds out whether the commit was made; no row is lost or doubled.",
+        ) from error
 
 
 def _record(store: Store, target: TableTarget, run_id: str) -> Published:
@@ -284,8 +307,10 @@ class _Publication:
             for file in kept:
                 rows = widened_rows(file.uri, change, self.target.partition_by, self.store.storage_options)
                 staging.sink(rows, partition=file.partition_values)
-            self.store.sync(file.path for file in staging.files)
-            self._overwrite(delta, [*self.files, *staging.files], change.columns)
+            rewritten = staging.files
+            self.store.sync(file.path for file in rewritten)
+        # Not above: a commit that seems to have failed may stand, and then it needs these files.
+        self._overwrite(delta, [*self.files, *rewritten], change.columns)
 
     def _replaced(self, delta: DeltaTable) -> list[DataFile]:
         """The files in the partitions that the staged files or the caller name."""

@@ -16,7 +16,7 @@ from typing import Any, Self
 import polars as pl
 import pyarrow.parquet as pq
 
-from ..errors import AuditFailed, InvalidSpec
+from ..errors import AuditFailed, InvalidSpec, OutcomeUnknown
 from ..schema import columns_of, type_name
 from ..specs import Column, TableTarget
 from .evolve import storage_type
@@ -43,6 +43,8 @@ class StagedFile:
 class Staging:
     """The files that one try of a run writes. As a context manager it discards them when an error passes.
 
+    They stay when the error leaves open whether a commit names them: an end of
+    the process, or `OutcomeUnknown`. Vacuum removes what nobody needs.
     Every try has its own file names, so a try that was thought dead cannot
     write into what a later one has published.
     """
@@ -63,7 +65,7 @@ class Staging:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind:
+        if kind and issubclass(kind, Exception) and not issubclass(kind, OutcomeUnknown):
             self.discard()
 
     @property

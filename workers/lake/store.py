@@ -213,7 +213,7 @@ def _create_local(path: Path, content: bytes) -> bool:
 
 
 def _create_object(store: Store, path: str, content: bytes) -> bool:
-    from botocore.exceptions import ClientError
+    from botocore.exceptions import BotoCoreError, ClientError
 
     bucket, _, key = path.partition("/")
     try:
@@ -221,6 +221,8 @@ def _create_object(store: Store, path: str, content: bytes) -> bool:
     except ClientError as error:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] in (409, 412):
             return False
+        raise OSError(str(error)) from error
+    except BotoCoreError as error:  # no answer, or no credentials to ask with
         raise OSError(str(error)) from error
     return True
 
