@@ -448,3 +448,21 @@ def test_a_bad_value_far_behind_the_sample_is_a_bad_row_and_no_crash(job):
     assert run_ingest_file(spec).quarantined_rows == 1
     assert quarantine(spec)[0]["_line"] == 30_001
     assert table(spec).filter(pl.col("id") == 7).height == 1
+
+
+TOO_LARGE = b'{"x":9223372036854775808}'
+NESTED_MISFITS = (b'{"x":true}', b'{"x":1.5}', TOO_LARGE, b'{"l":3}', b'{"l":[1.0]}', b'{"l":[true]}')
+
+
+@pytest.mark.parametrize("misfit", NESTED_MISFITS)
+@pytest.mark.parametrize("schema_mode", ["infer", "user"])
+def test_a_nested_value_of_another_type_far_behind_the_sample_is_a_bad_row(job, misfit, schema_mode):
+    """Polars' JSON decoder would make 1 of true, 1 of 1.5, null of a number too large, and [3] of 3."""
+    good = b'{"id":1,"n":{"x":1,"l":[1,2]}}\n'
+    content = good * 12_000 + b'{"id":2,"n":' + misfit + b"}\nnull\n" + good
+    columns = (Column(name="id", type="int64"), Column(name="n", type="struct<x: int64, l: list<int64>>"))
+    declared = {"columns": columns, "schema_mode": "user"} if schema_mode == "user" else {}
+    spec = job({"o.ndjson": content}, format="ndjson", error_handling="quarantine", **declared)
+    assert run_ingest_file(spec).rows_written == 12_001
+    assert [row["_line"] for row in quarantine(spec)] == [12_001, 12_002]
+    assert table(spec).unique().rows() == [(1, {"x": 1, "l": [1, 2]})]

@@ -70,6 +70,7 @@ class PlainFile:
     header: tuple[str, ...] = ()  # the columns in the file's own order
     keys: tuple[str, ...] = ()  # what JSON calls them
     shape: dict[str, Any] = field(default_factory=dict)  # what JSON holds under each key: json_types.Shape
+    proven: dict[str, Any] = field(default_factory=dict)  # the shape of all its records, where that is known
     is_converted: bool = False  # byte positions mean nothing to whoever has the original
     data_offset: int = 0  # where the first record starts
     data_line: int = 0  # physical lines before it

@@ -103,6 +103,34 @@ def is_native(dtype: pl.DataType) -> bool:
     return is_native(dtype.inner) if isinstance(dtype, pl.List) else dtype in NATIVE
 
 
+def is_decodable(dtype: pl.DataType, shape: Shape, *, in_list: bool = False) -> bool:
+    """Whether Polars' JSON decoder reads values of this shape exactly, or says that it cannot.
+
+    It takes one value for a list of one. Its inference over all lines, where
+    the shape is from, does not, except among the items of one list.
+    """
+    if shape is None:
+        return not (in_list and isinstance(dtype, pl.List))
+    if isinstance(dtype, pl.Struct):
+        fields = {field.name: field.dtype for field in dtype.fields}
+        return isinstance(shape, dict) and all(
+            is_decodable(inner, shape.get(name), in_list=in_list) for name, inner in fields.items()
+        )
+    if isinstance(dtype, pl.List):
+        return isinstance(shape, tuple) and not in_list and is_decodable(dtype.inner, shape[0], in_list=True)
+    words = {pl.Float64(): ("int64", "float64"), pl.Int64(): ("int64",), pl.Boolean(): ("boolean",)}
+    return isinstance(shape, str) and shape in words.get(dtype, (shape,))
+
+
+def as_numerals(dtype: pl.DataType) -> pl.DataType:
+    """The type with text in the place of numbers."""
+    if isinstance(dtype, pl.Struct):
+        return pl.Struct({field.name: as_numerals(field.dtype) for field in dtype.fields})
+    if isinstance(dtype, pl.List):
+        return pl.List(as_numerals(dtype.inner))
+    return pl.String() if dtype.is_numeric() else dtype
+
+
 def check_nested(name: str, dtype: pl.DataType) -> None:
     """Raises `InvalidSpec` for a nested type with an inner type that JSON does not have."""
     if dtype.is_nested() and not is_native(dtype):
