@@ -24,6 +24,7 @@ urlpatterns = [
     path(f"{_jobs}preview/", views.job_preview, name="job-preview"),
     path(f"{_jobs}<slug:name>/", views.job_detail, name="job-detail"),
     path(f"{_jobs}<slug:name>/edit/", views.job_edit, name="job-edit"),
+    path(f"{_jobs}<slug:name>/delete/", views.job_delete, name="job-delete"),
     path(f"{_jobs}<slug:name>/run/", views.job_run, name="job-run"),
     path(f"{_jobs}<slug:name>/sql/", views.job_sql, name="job-sql"),
 ]

@@ -12,6 +12,7 @@ from assay.common.history import history_of
 from assay.common.pages import action, needs, page
 from assay.common.runs import OPEN
 from catalog.models import Dataset
+from ops import job_pages
 from ops.job_pages import run_now, runs_of
 from ops.views import workflow_crumbs, workflow_or_404
 from workers.errors import AssayError
@@ -53,6 +54,11 @@ def job_detail(request, slug, layer, name):
 @action("ops.change_workflow")
 def job_run(request, slug, layer, name):
     return run_now(request, layer, _job_or_404(request.user, slug, layer, name))
+
+
+@action("datasets.delete_datasetjob")
+def job_delete(request, slug, layer, name):
+    return job_pages.delete(request, _job_or_404(request.user, slug, layer, name))
 
 
 @login_required

@@ -128,9 +128,7 @@ class JobViewSet(ModelViewSet):
             raise InvalidInput([Problem("name", "The workflow has a job of this name already.", "unique")]) from error
 
     def perform_destroy(self, job: Job) -> None:
-        if job.runs.active().exists():
-            raise services.JobIsRunning(f"{job.name} is running.", hint="Cancel the run, or wait for it, then delete.")
-        job.delete()
+        services.delete_job(job)
 
     def preview_of(self, job: Job) -> Preview:
         raise NotImplementedError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
@@ -23,6 +24,18 @@ def run_now(request: HttpRequest, kind: str, job: Job) -> HttpResponse:
         tell(request, error)
         return redirect(kinds.get(kind).page_url(job))
     return redirect("ops:run-detail", run.pk)
+
+
+def delete(request: HttpRequest, job: Job) -> HttpResponse:
+    """Delete the job and show its workflow, or say why it has to stay."""
+    slug = job.workflow.slug
+    try:
+        services.delete_job(job)
+    except AssayError as error:
+        tell(request, error)
+    else:
+        messages.success(request, f"{job.name} is deleted. What it published stays in the lake.")
+    return redirect("ops:workflow-detail", slug)
 
 
 def runs_of(job: Job) -> list[JobRun]:

@@ -9,8 +9,8 @@ from assay.common.problems import Problem
 from . import kinds
 from .models import Job
 
-# `…/ingest-jobs/new/` and `…/preview/` are pages of those that are not saved yet.
-RESERVED_NAMES = frozenset({"new", "preview"})
+# `…/ingest-jobs/new/`, `…/preview/` and `…/upload/` are pages of those that are not saved yet.
+RESERVED_NAMES = frozenset({"new", "preview", "upload"})
 
 
 def name_problems(job: Job) -> Iterator[Problem]:

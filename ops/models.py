@@ -10,7 +10,7 @@ from django.utils import timezone
 from simple_history.models import HistoricalRecords
 
 from assay.common.policy import VisibleQuerySet
-from assay.common.problems import as_validation_error
+from assay.common.problems import Problem, as_validation_error
 from assay.common.runs import ACTIVE, RunQuerySet, Timed, Trigger
 
 from . import schedule
@@ -77,7 +77,10 @@ class Workflow(models.Model):
         super().save(*args, **kwargs)
 
     def clean(self) -> None:
-        if problems := schedule.problems_of(self):
+        problems = list(schedule.problems_of(self))
+        if self.slug == "new":  # /workflows/new/ is the form of one that is not saved yet
+            problems.append(Problem("slug", "“new” is part of an address; choose another.", "reserved_name"))
+        if problems:
             raise as_validation_error(problems)
 
 

@@ -74,6 +74,11 @@ def job_rows(workflow: Workflow) -> list[JobRow]:
     return sorted(rows, key=lambda row: (LAYERS.index(row.layer), row.job.name))
 
 
+def runnable(rows: list[JobRow]) -> list[str]:
+    """The names of the jobs that a run may be made of."""
+    return [row.job.name for row in rows if row.job.enabled]
+
+
 def by_layer(rows: list[JobRow]) -> list[tuple[str, list[JobRow]]]:
     return [(layer, [row for row in rows if row.layer == layer]) for layer in LAYERS]
 

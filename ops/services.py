@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from assay.common.runs import ENDED, RunStatus, Trigger
@@ -140,6 +141,13 @@ def delete_workflow(workflow: Workflow) -> None:
     workflow.delete()
 
 
+def delete_job(job: Job) -> None:
+    """Its own runs go with it; its table stays in the lake."""
+    if job.runs.active().exists():
+        raise JobIsRunning(f"{job.name} is running.", hint="Cancel the run, or wait for it, then delete.")
+    job.delete()
+
+
 def start_scheduled_runs() -> list[PipelineRun]:
     """Start every workflow whose time has come, once; times that nobody was awake for count as one."""
     now = timezone.now()
@@ -209,8 +217,18 @@ def _has_open_run(workflow: Workflow) -> bool:
     return PipelineRun.objects.open().filter(workflow=workflow, single_job=False).exists()
 
 
+def unfinished_run(workflow: Workflow) -> PipelineRun | None:
+    """The workflow's last run, if there is something in it to go on from."""
+    last = _runs_of_all(workflow).first()
+    return last if last and last.status in (RunStatus.FAILED, RunStatus.CANCELLED) else None
+
+
+def _runs_of_all(workflow: Workflow) -> QuerySet[PipelineRun]:
+    return workflow.pipeline_runs.filter(single_job=False).exclude(status=RunStatus.SKIPPED)
+
+
 def _last_run(workflow: Workflow) -> PipelineRun:
-    last = workflow.pipeline_runs.filter(single_job=False).exclude(status=RunStatus.SKIPPED).first()
+    last = _runs_of_all(workflow).first()
     if last is None:
         raise NothingToRetry(f"{workflow.slug} has not run yet.", hint="Start a run of all of it.")
     return last

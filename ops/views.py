@@ -17,7 +17,7 @@ from assay.common.runs import OPEN, RunStatus
 from workers.errors import AssayError
 
 from . import kinds, reading, services
-from .forms import WorkflowForm
+from .forms import RunForm, WorkflowForm
 from .models import PipelineRun, StepLog, Workflow
 
 PER_PAGE = 25
@@ -61,6 +61,7 @@ def workflow_detail(request, slug):
     }
     if request.htmx:
         return render(request, "ops/partials/workflow_live.html", context)
+    context |= {"runnable": reading.runnable(rows), "unfinished": services.unfinished_run(workflow)}
     title = workflow.name or workflow.slug
     return page(request, "ops/workflow_detail.html", title, crumbs=[WORKFLOWS], **context)
 
@@ -88,11 +89,28 @@ def workflow_edit(request, slug):
     return page(request, "ops/workflow_form.html", "Edit", crumbs=crumbs, form=form, back=crumbs[-1][1])
 
 
+@action("ops.delete_workflow")
+def workflow_delete(request, slug):
+    workflow = workflow_or_404(request.user, slug)
+    try:
+        services.delete_workflow(workflow)
+    except AssayError as error:
+        tell(request, error)
+        return redirect("ops:workflow-detail", slug)
+    messages.success(request, f"{slug} is deleted. What it published stays in the lake.")
+    return redirect("ops:workflow-list")
+
+
 @action("ops.change_workflow")
 def workflow_run(request, slug):
     workflow = workflow_or_404(request.user, slug)
+    form = RunForm(request.POST, jobs=reading.runnable(reading.job_rows(workflow)))
+    if not form.is_valid():
+        for field, errors in form.errors.items():
+            messages.error(request, f"{form[field].label}: {' '.join(errors)}")
+        return redirect("ops:workflow-detail", slug)
     try:
-        run = services.start_run(workflow, user=request.user)
+        run = services.start_run(workflow, user=request.user, **form.as_options())
     except AssayError as error:
         tell(request, error)
         return redirect("ops:workflow-detail", slug)

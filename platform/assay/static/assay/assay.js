@@ -40,6 +40,9 @@
   document.addEventListener("click", (event) => {
     if (event.target.closest?.("[data-open-command]")) openCommand();
     if (event.target === command()) command().close();
+    const opener = event.target.closest?.("[data-open-dialog]");
+    if (opener) document.getElementById(opener.dataset.openDialog).showModal();
+    if (event.target.closest?.("[data-close-dialog]") || event.target.matches?.("dialog.as-dialog")) event.target.closest("dialog").close();
   });
 
   // A log-in in another tab changes the token: a form that was open before must not lose what is in it.

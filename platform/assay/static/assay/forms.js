@@ -11,7 +11,7 @@
   function showParts(form) {
     form.querySelectorAll("[data-show]").forEach((part) => {
       const [name, value] = part.dataset.show.split("=");
-      part.hidden = valueOf(form, name) !== value;
+      part.hidden = !value.split("|").includes(valueOf(form, name));
     });
   }
 
