@@ -132,10 +132,9 @@ def latest_version(name: str) -> int | None:
     return None if delta is None else delta.version()
 
 
-def columns_of(name: str) -> tuple[Column, ...]:
-    """The declared or last published columns; none where nobody knows them yet."""
-    dataset = Dataset.objects.filter(name=name).only("columns").first()
-    return tuple(Column(**column) for column in dataset.columns) if dataset else ()
+def last_run_id(name: str) -> UUID | None:
+    """The run that published the dataset last: its job, or a rollback."""
+    return DatasetVersion.objects.filter(dataset__name=name).values_list("run_id", flat=True).first()
 
 
 def sample(dataset: Dataset, limit: int = 50) -> list[dict[str, Any]]:
@@ -193,7 +192,7 @@ def rollback(dataset: Dataset, version: int) -> DatasetVersion:
     from workers.lake.publish import restore
     from workers.lake.table import open_table
 
-    run_id = new_run_id()
+    run_id = new_run_id(after=last_run_id(dataset.name))
     target = TableTarget(dataset=dataset.name, uri=lake_uri(dataset.name))
     published = restore(target, version, str(run_id))
     columns = open_table(target.uri).columns

@@ -8,6 +8,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.urls import reverse
 
+from catalog import services as catalog
 from ops.models import Step, Workflow
 from workers.progress import Progress
 from workers.results import StepResult
@@ -37,8 +38,12 @@ class DatasetKind:
 
     def create_run(self, step: Step) -> DatasetRun:
         run = step.pipeline_run
-        return DatasetRun.objects.create(
-            job_id=step.job_id, step_id=step.pk, status="queued", trigger=run.trigger, started_by_id=run.started_by_id
+        return DatasetRun.objects.queue(
+            job_id=step.job_id,
+            last_published=catalog.last_run_id(f"{self.layer}.{run.workflow.slug}.{step.job_name}"),
+            step_id=step.pk,
+            trigger=run.trigger,
+            started_by_id=run.started_by_id,
         )
 
     def run_of(self, run_id: Any) -> DatasetRun:
