@@ -83,6 +83,16 @@ def safe_name(name: str | None) -> str:
     return plain if re.search(r"\w", plain) else "upload"
 
 
+def guess_options(upload: Upload) -> dict[str, str]:
+    """How the file seems to be written: form fields and their values."""
+    from workers.readers import sniff
+
+    suffixes = {suffix.lower() for suffix in PurePath(upload.name).suffixes}
+    if ".json" in suffixes:
+        return sniff.sniff_json(upload.path)
+    return sniff.sniff_csv(upload.path) if suffixes & {".csv", ".tsv", ".txt"} else {}
+
+
 # --- the catalog ---------------------------------------------------------------------
 
 

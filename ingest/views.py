@@ -131,7 +131,8 @@ def job_upload(request, slug):
     workflow = workflow_or_404(request.user, slug)
     context = {"workflow": workflow}
     try:
-        context["upload"] = services.save_upload(request.FILES["file"], request.user)
+        upload = services.save_upload(request.FILES["file"], request.user)
+        context |= {"upload": upload, "guessed": services.guess_options(upload)}
     except KeyError:
         context["error"] = {"message": "No file came.", "hint": "Choose one.", "code": "required"}
     except AssayError as error:

@@ -1,6 +1,7 @@
 """The forms of jobs: what people fill in becomes the model's JSON, and what is wrong is said at its field."""
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 
 from catalog.models import Dataset
 from datasets.models import DatasetJob
@@ -227,3 +228,10 @@ def test_a_job_that_exists_can_be_checked_again_under_its_name(page, shop):
     make_dataset_job(shop, "per_country")
     text = page.post("/workflows/shop/silver-jobs/preview/", _silver()).content.decode()
     assert "The SQL is sound." in text
+
+
+def test_an_upload_comes_back_with_a_guess_at_how_it_is_written(page, shop):
+    file = SimpleUploadedFile("Preise.csv", "id;preis\n1;1,50\n".encode("latin-1"))
+    text = page.post("/workflows/shop/ingest-jobs/upload/", {"file": file}).content.decode()
+    assert "data-guessed=" in text
+    assert "&quot;delimiter&quot;: &quot;;&quot;" in text

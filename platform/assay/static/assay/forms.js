@@ -104,7 +104,9 @@
     const suffix = parts.length > 1 ? parts.pop() : "";
     const form = file.form;
     if (FORMATS[suffix]) form.elements.format.value = FORMATS[suffix];
-    if (suffix === "tsv") form.elements.delimiter.value = "\t";
+    for (const [field, value] of Object.entries(JSON.parse(sent.dataset.guessed || "{}"))) {
+      if (form.elements[field]) form.elements[field].value = value;
+    }
     const name = form.elements.name;
     if (name && !name.disabled && !name.value) name.value = slugOf(parts.join("_"));
     showParts(form);
