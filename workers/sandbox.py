@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -119,10 +120,16 @@ def _kinds() -> dict[str, type[errors.AssayError]]:
     return {kind.code: kind for kind in every}
 
 
+# Libraries do not all end by a signal: Rust panics, and an allocator that gets no thread only complains.
+_OUT_OF_MEMORY = re.compile(r"^<jemalloc>|^[\w.]+(Error|Exception): .*(memory|alloc)", re.MULTILINE | re.IGNORECASE)
+
+
 def _death(code: int, complaint: str, memory_mb: int, cpu_seconds: int) -> Exception:
-    """What it means that the child died. A limit shows as a signal; anything else is a bug of ours."""
+    """What the child's death means. A limit shows as a signal or in its last words; else it is a bug of ours."""
     if code == -signal.SIGXCPU:
         return _over(f"It used more than {cpu_seconds} seconds of processor time and was ended.", "cpu_seconds")
     if code in (-signal.SIGABRT, -signal.SIGKILL, -signal.SIGSEGV, -signal.SIGBUS, -signal.SIGTRAP):
+        return _over(f"It needed more than {memory_mb} MB of memory and was ended.", "memory_mb")
+    if _OUT_OF_MEMORY.search(complaint):
         return _over(f"It needed more than {memory_mb} MB of memory and was ended.", "memory_mb")
     return RuntimeError(f"The child process ended with code {code}: {complaint[-2000:]}")

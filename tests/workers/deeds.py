@@ -6,6 +6,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import polars as pl
+
 from workers.errors import QueryFailed
 
 
@@ -35,6 +37,15 @@ def take_memory(spec):
 
 def take_memory_at_once(spec):
     return {"size": len(bytearray(1 << 40))}
+
+
+def panic_for_memory(spec):
+    raise pl.exceptions.PanicException("Cannot allocate memory to hold CompactString")
+
+
+def complain_about_memory(spec):
+    os.write(2, b"<jemalloc>: background thread creation failed (11)\n" * 100)
+    raise RuntimeError("unable to start a thread")
 
 
 def work(spec):

@@ -52,6 +52,13 @@ def test_memory_taken_at_one_go_ends_the_child_too():
     assert failure.value.facts["limit"] == "memory_mb"
 
 
+@pytest.mark.parametrize("deed", ["panic_for_memory", "complain_about_memory"])
+def test_a_library_that_gets_no_memory_is_no_bug_of_ours(deed):
+    with pytest.raises(errors.ResourceLimit) as failure:
+        call(deed)
+    assert failure.value.facts["limit"] == "memory_mb"
+
+
 def test_too_much_work_ends_the_child():
     with pytest.raises(errors.ResourceLimit) as failure:
         call("work", cpu_seconds=1)
