@@ -6,6 +6,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -228,13 +229,17 @@ def _create_object(store: Store, path: str, content: bytes) -> bool:
 
 
 def _copy(source: BinaryIO, write: Callable[[bytes], object], on_bytes: Callable[[int], None] | None) -> Written:
-    digest, size = hashlib.sha256(), 0
-    while chunk := source.read(CHUNK_BYTES):
-        write(chunk)
-        digest.update(chunk)
-        size += len(chunk)
-        if on_bytes:
-            on_bytes(size)
+    digest, size, hashed = hashlib.sha256(), 0, None
+    # Hashing takes longer than writing, and neither holds the GIL: one chunk is hashed while the next is copied.
+    with ThreadPoolExecutor(1, "hash") as beside:
+        while chunk := source.read(CHUNK_BYTES):
+            if hashed:
+                hashed.result()
+            hashed = beside.submit(digest.update, chunk)
+            write(chunk)
+            size += len(chunk)
+            if on_bytes:
+                on_bytes(size)
     return Written(size, digest.hexdigest())
 
 
