@@ -152,6 +152,10 @@ def test_a_colon_in_a_text_or_a_cast_is_no_parameter():
         ("select sum(note) as s from orders", (1, 8), "sum(VARCHAR)", ""),
         ("select note + 1 as x from orders", (1, 8), "+(VARCHAR", ""),
         ("select order_id, sum(amount) as s from orders", (1, 8), "GROUP BY", ""),
+        ("select order_id from orders\nwhere amount > :mindest", (2, 16), "no parameter “mindest”", ":start_date"),
+        ("select order_id from orders;\n select 1", (2, 2), "2 statements", "Write one SELECT"),
+        ("-- all of them\ndelete from orders", (2, 1), "not DELETE", "Write one SELECT"),
+        ("", (1, 1), "empty", "Write one SELECT"),
         ("select day - at as x from orders", (None, None), "INTERVAL", "date_diff"),
     ],
 )  # fmt: skip

@@ -70,23 +70,29 @@ def _single_query(text: str) -> exp.Expression:
         raise rejected("The query holds a NUL character or is nested too deeply.")
     statements = [each for each in _statements(text) if each is not None and not isinstance(each, exp.Semicolon)]
     if len(statements) != 1:
-        raise rejected(
-            f"A job runs one SELECT; this text has {len(statements) or 'no'} statements."
-            if statements
-            else "The query is empty.",
-            hint="Write one SELECT. Use WITH for steps in between.",
-        )
+        raise _not_one(statements, text)
     query = statements[0]
     while isinstance(query, exp.Subquery) and {part for part, value in query.args.items() if value} == {"this"}:
         query = query.this
     if not isinstance(query, exp.Select | exp.SetOperation):
         raise rejected(
             f"Only SELECT is run, not {query.key.upper()}.",
-            text=text,
-            node=query,
             hint="Write one SELECT, with no parentheses around it; what it returns becomes the dataset.",
+            **place_at(text, sqlglot.tokenize(text, read="duckdb")[0].start),
         )
     return query.pop() if query.parent else query
+
+
+def _not_one(statements: list[exp.Expression], text: str) -> SqlRejected:
+    hint = "Write one SELECT. Use WITH for steps in between."
+    if not statements:
+        return SqlRejected("The query is empty.", hint=hint, line=1, column=1)
+    tokens = sqlglot.tokenize(text, read="duckdb")
+    semicolon = TokenType.SEMICOLON
+    begun = (after for end, after in pairwise(tokens) if end.token_type == semicolon != after.token_type)
+    second = next(begun, tokens[-1])
+    message = f"A job runs one SELECT; this text has {len(statements)} statements."
+    return SqlRejected(message, hint=hint, **place_at(text, second.start))
 
 
 def _statements(text: str) -> list[exp.Expression | None]:
@@ -163,7 +169,20 @@ def _check_class(node: exp.Expression, text: str) -> None:
         raise rejected("A number has more than 40 digits.", text=text, node=node)
     if isinstance(node, exp.Placeholder) and node.this not in grammar.PARAMETERS:
         known = ", ".join(f":{each}" for each in grammar.PARAMETERS)
-        raise rejected(f"There is no parameter “{node.this or '?'}”.", text=text, node=node, hint=f"There are {known}.")
+        raise SqlRejected(
+            f"There is no parameter “{node.this or '?'}”.",
+            hint=f"There are {known}.",
+            **_place_of_parameter(node, text),
+        )
+
+
+def _place_of_parameter(node: exp.Placeholder, text: str) -> dict[str, int]:
+    """The parser marks no parameter, so its token is looked for: `:name`, `$name` or a bare `?`."""
+    tokens = sqlglot.tokenize(text, read="duckdb")
+    if not node.this:
+        return next((place_at(text, token.start) for token in tokens if token.text == "?"), {})
+    named = (sign for sign, name in pairwise(tokens) if sign.text in (":", "$") and name.text == node.this)
+    return next((place_at(text, sign.start) for sign in named), {})
 
 
 def _unknown_function(name: str, text: str, node: exp.Expression) -> SqlRejected:
