@@ -14,6 +14,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from assay.common.runs import ACTIVE, ENDED, OPEN, RunStatus
@@ -78,8 +79,12 @@ def broken_steps() -> QuerySet[Step]:
 
 def end_job_run(step: Step, status: str, now: datetime, error: dict[str, Any] | None = None) -> None:
     """End the run row of the step's current try, if it has one and that is still going."""
+    changes = {"end_time": now, "error": error}
+    if status == RunStatus.FAILED:
+        # What cannot even be specified fails at once; it has a start all the same.
+        changes["start_time"] = Coalesce("start_time", now)
     if step.run_id is not None:
-        kinds.get(step.kind).runs([step.run_id]).move(old=ACTIVE, new=status, end_time=now, error=error)
+        kinds.get(step.kind).runs([step.run_id]).move(old=ACTIVE, new=status, **changes)
 
 
 def _counts(run: PipelineRun) -> dict[str, int]:

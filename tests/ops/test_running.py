@@ -99,6 +99,15 @@ def test_a_failure_says_what_to_do_and_is_logged_for_people(workflow, add_job, k
     assert "There is no file orders.csv. Upload it." in list(step.logs.values_list("message", flat=True))
 
 
+def test_a_job_that_cannot_even_be_specified_fails_with_a_start_and_an_end(workflow, add_job, kind, monkeypatch):
+    add_job("a")
+    fail = fail_with(SourceMissing("There is no file."))
+    monkeypatch.setattr(kind, "to_spec", lambda run: fail(run, None))
+    found = DatasetRun.objects.get(pk=run(workflow).steps.get().run_id)
+    assert found.status == "failed"
+    assert found.created_at <= found.start_time <= found.end_time
+
+
 def test_a_bug_is_shown_as_a_reference_and_never_as_its_text(workflow, add_job, kind, caplog):
     add_job("a")
     kind.script["a"] = fail_with(ZeroDivisionError("the secret inside"))
