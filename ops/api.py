@@ -21,6 +21,7 @@ from assay.common.api import (
     ReadOnlyModelViewSet,
     SearchFilter,
     Serializer,
+    refuse_body,
 )
 from assay.common.history import HistorySerializer, history_of
 from assay.common.problems import Problem
@@ -267,11 +268,13 @@ class PipelineRunViewSet(ReadOnlyModelViewSet):
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str) -> Response:
         """Waiting steps end at once, running ones shortly after."""
+        refuse_body(request)
         return self._answer(services.cancel_run(self.get_object()))
 
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, pk: str) -> Response:
         """A new run that goes on from what failed."""
+        refuse_body(request)
         return self._answer(services.retry_run(self.get_object(), request.user))
 
     def _answer(self, run: PipelineRun) -> Response:

@@ -16,7 +16,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from assay.common.api import InvalidInput, ModelSerializer, ModelViewSet
+from assay.common.api import InvalidInput, ModelSerializer, ModelViewSet, SearchFilter, refuse_body
 from assay.common.fields import ColumnSerializer
 from assay.common.history import HistorySerializer, history_of
 from assay.common.problems import Problem
@@ -97,6 +97,7 @@ class JobViewSet(ModelViewSet):
     run_serializer_class: type[JobRunSerializer]
     lookup_field = lookup_url_kwarg = "name"
     lookup_value_regex = "[^/]+"
+    filter_backends = [*ModelViewSet.filter_backends, SearchFilter]
     search_fields = ("name", "description")
 
     @cached_property
@@ -139,6 +140,7 @@ class JobViewSet(ModelViewSet):
     @action(detail=True, methods=["post"])
     def run(self, request: Request, **kwargs: str) -> Response:
         """Start a run: 202 with the run; with `?wait=SECONDS` 200 as soon as it has ended in that time."""
+        refuse_body(request)
         wait = _seconds(request.query_params.get("wait", "0"))
         job = self.get_object()
         pipeline_run = services.start_job_run(self.kind_name, job, user=request.user, trigger=Trigger.API)
@@ -158,6 +160,7 @@ class JobViewSet(ModelViewSet):
     @action(detail=True, methods=["post"])
     def preview(self, request: Request, **kwargs: str) -> Response:
         """The schema, a profile and the first rows of what a run would write; nothing is written."""
+        refuse_body(request)
         return Response(to_json(self.preview_of(self.get_object())))
 
     @extend_schema(responses=HistorySerializer(many=True), filters=False)

@@ -2,13 +2,21 @@
 
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from rest_framework.authtoken.serializers import AuthTokenSerializer
 from rest_framework.authtoken.views import ObtainAuthToken
 from rest_framework.throttling import ScopedRateThrottle
+
+from assay.common.api import StrictFields
+
+
+class LoginSerializer(StrictFields, AuthTokenSerializer):
+    pass
 
 
 class Token(ObtainAuthToken):
     """`{username, password}` → `{token}`."""
 
+    serializer_class = LoginSerializer
     throttle_classes = [ScopedRateThrottle]
     throttle_scope = "login"
 

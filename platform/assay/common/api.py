@@ -7,12 +7,17 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.http import Http404
+from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import exceptions, filters, serializers, viewsets
+from rest_framework.request import Request
 from rest_framework.response import Response
 
 from workers.errors import AssayError
 
 from .problems import Problem, problems_in
+
+# Of every list; `format` is the framework's.
+LIST_PARAMETERS = frozenset({"page", "page_size", "format"})
 
 
 class InvalidInput(exceptions.APIException):
@@ -43,11 +48,16 @@ class StrictFields:
 
 
 def _unknown(name: str, known: set[str]) -> str:
-    return f"There is no field “{name}”. Known are {', '.join(sorted(known))}."
+    return f"There is no field “{name}”. " + (f"Known are {', '.join(sorted(known))}." if known else "None is known.")
 
 
 class Serializer(StrictFields, serializers.Serializer):
     pass
+
+
+def refuse_body(request: Request) -> None:
+    """For an action that takes nothing: whoever sends it something expects it to matter."""
+    Serializer(data=request.data).is_valid(raise_exception=True)
 
 
 class ModelSerializer(StrictFields, serializers.ModelSerializer):
@@ -82,6 +92,20 @@ class PolicyMixin:
 
     def get_queryset(self):
         return super().get_queryset().visible_to(self.request.user)
+
+    def filter_queryset(self, queryset):
+        if self.action == "list":
+            self._refuse_unknown_filters(queryset)
+        return super().filter_queryset(queryset)
+
+    def _refuse_unknown_filters(self, queryset) -> None:
+        """A misspelt filter must not show everything."""
+        filterset = DjangoFilterBackend().get_filterset_class(self, queryset)
+        known = {*LIST_PARAMETERS, *(filterset.base_filters if filterset else ())}
+        if SearchFilter in self.filter_backends:
+            known.add(SearchFilter.search_param)
+        if unknown := sorted(set(self.request.query_params) - known):
+            raise InvalidInput([Problem(name, _unknown(name, known), "unknown_field") for name in unknown])
 
 
 class ModelViewSet(PolicyMixin, viewsets.ModelViewSet):

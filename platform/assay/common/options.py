@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .problems import Problem
 
+NAME_PATTERN = "^[A-Za-z_][A-Za-z0-9_]*$"
+NAME_WORDS = "Give a name of letters, digits and _, which does not begin with a digit."
 Declared = TypeVar("Declared", bound="Options")
 
 
@@ -39,9 +41,10 @@ def _problem(fault: dict[str, Any], kind: type[Options], data: dict, path: str) 
     if fault["type"] == "missing":
         return Problem(attr, "This is needed.", "required")
     if fault["type"] == "extra_forbidden":
-        known = f" Known are {', '.join(sorted(kind.model_fields))}." if len(place) == 1 else ""
+        names = ", ".join(sorted(kind.model_fields))
+        known = f" Known are {names}." if names and len(place) == 1 else ""
         return Problem(attr, f"There is no option “{place[-1]}”.{known}", "unknown_field")
-    return Problem(attr, _sentence(fault["msg"]), fault["type"])
+    return Problem(attr, _plain(fault), fault["type"])
 
 
 def _written_path(location: Iterable[Any], data: Any) -> Iterable[Any]:
@@ -56,6 +59,18 @@ def _written_path(location: Iterable[Any], data: Any) -> Iterable[Any]:
             data = data.get(part)
         elif isinstance(data, list) and isinstance(part, int) and part < len(data):
             data = data[part]
+
+
+def _plain(fault: dict[str, Any]) -> str:
+    """Pydantic's words where a person would understand them, ours where they speak of patterns and items."""
+    limits = fault.get("ctx", {})
+    if fault["type"] in ("string_too_short", "too_short") and limits["min_length"] == 1:
+        return "This is needed." if fault["type"] == "string_too_short" else "At least one is needed."
+    if fault["type"] == "string_pattern_mismatch":
+        # The one pattern in use; another shows itself, which is better than a wrong sentence.
+        is_name = limits["pattern"] == NAME_PATTERN
+        return NAME_WORDS if is_name else _sentence(fault["msg"])
+    return _sentence(fault["msg"])
 
 
 def _sentence(text: str) -> str:
