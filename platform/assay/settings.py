@@ -22,7 +22,9 @@ BASE_DIR = PLATFORM_DIR.parent
 
 # --- Assay ---------------------------------------------------------------------
 
-ASSAY_HOME = Path(env("ASSAY_HOME", default=str(BASE_DIR / "var"))).expanduser().resolve()
+# Beside manage.py; installed from a wheel, Assay has none, and the folder it is started in is taken.
+_home = (BASE_DIR if (BASE_DIR / "manage.py").is_file() else Path.cwd()) / "var"
+ASSAY_HOME = Path(env("ASSAY_HOME", default=str(_home))).expanduser().resolve()
 ASSAY_HOME.mkdir(parents=True, exist_ok=True)
 ASSAY_LAKE_URL = env("ASSAY_LAKE_URL", default=str(ASSAY_HOME / "lake")).rstrip("/")
 ASSAY_UPLOADS_DIR = ASSAY_HOME / "uploads"
@@ -162,7 +164,8 @@ STATIC_URL = "/static/"
 # The web process serves the assets from where they lie; `collectstatic` is not needed.
 WHITENOISE_USE_FINDERS = True
 
-# Large uploads go to disk, in the home folder, not through memory.
+# Uploads go to disk while they arrive: in the home, because a system's own place for that is often memory, or small.
+FILE_UPLOAD_TEMP_DIR = ASSAY_HOME
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024**2
 

@@ -40,9 +40,9 @@ def test_with_nothing_set_everything_lies_in_the_home(tmp_path):
     found = settings_of(
         tmp_path,
         *["DATABASES['default']['NAME']", "ASSAY_LAKE_URL", "ASSAY_UPLOADS_DIR", "ASSAY_LOCAL_SOURCE_ROOTS[0]"],
-        *["ASSAY_HTTP_ALLOW_PRIVATE", "DEBUG", "CELERY_BROKER_URL"],
+        *["FILE_UPLOAD_TEMP_DIR", "ASSAY_HTTP_ALLOW_PRIVATE", "DEBUG", "CELERY_BROKER_URL"],
     )
-    inside = [tmp_path / "assay.sqlite3", tmp_path / "lake", tmp_path / "uploads", tmp_path / "inbox"]
+    inside = [tmp_path / "assay.sqlite3", tmp_path / "lake", tmp_path / "uploads", tmp_path / "inbox", tmp_path]
     assert found == [*map(str, inside), "[]", "False", "memory://"]
 
 
