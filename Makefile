@@ -18,6 +18,8 @@ LOCK    := uv pip compile --universal --python-version 3.11 --generate-hashes --
 demo: $(VENV)/.run
 	$(MANAGE) demo --port $(PORT) $(if $(filter 0 no false,$(SERVE)),--no-serve)
 
+# Not the installation's home; pytest makes one of its own.
+test: export ASSAY_HOME = $(CURDIR)/build/home
 test: lint
 	$(MANAGE) makemigrations --check --dry-run
 	$(MANAGE) check
