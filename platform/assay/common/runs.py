@@ -59,11 +59,6 @@ TRANSITIONS: dict[str, frozenset[str]] = {
 }
 
 
-class IllegalTransition(Exception):
-    def __init__(self, record: models.Model, new: str) -> None:
-        super().__init__(f"{record._meta.verbose_name} {record.pk} is {record.status} and cannot become {new}.")
-
-
 class RunQuerySet(VisibleQuerySet):
     def active(self) -> Self:
         return self.filter(status__in=ACTIVE)
