@@ -235,3 +235,12 @@ def test_an_upload_comes_back_with_a_guess_at_how_it_is_written(page, shop):
     text = page.post("/workflows/shop/ingest-jobs/upload/", {"file": file}).content.decode()
     assert "data-guessed=" in text
     assert "&quot;delimiter&quot;: &quot;;&quot;" in text
+
+
+def test_an_empty_metrics_form_is_refused_in_plain_words(page, shop):
+    fields = {"name": "sales", "dataset_type": "fact_aggregate", "transform_type": "metrics_aggregate"}
+    text = page.post("/workflows/shop/gold-jobs/new/", fields).content.decode()
+    assert "This is needed." in text
+    assert "At least one is needed." in text
+    assert "Give a name of letters, digits and _" in text
+    assert "String should" not in text

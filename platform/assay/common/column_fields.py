@@ -59,4 +59,6 @@ class ColumnFields:
             columns = getattr(self.instance, self.columns_field)
             name = columns[int(rest[0])].get("name", "") if int(rest[0]) < len(columns) else rest[0]
             return f"Column “{name}”: {detail}"
+        if top == self.columns_field:
+            return f"Columns: {detail}"
         return f"{path}: {detail}" if path else detail

@@ -298,3 +298,10 @@ def test_the_canonical_text_is_its_own(value, condition, engine):
     assert again.sql == checked.sql
     assert again.statement == checked.statement
     assert again.columns == checked.columns
+
+
+def test_a_word_of_sql_used_as_a_name_is_refused_in_plain_words():
+    error = refusal("select order_id from glob")
+    assert "near “glob”: Expected table name." in error.message
+    assert "Token" not in error.message
+    assert "double quotes" in error.hint

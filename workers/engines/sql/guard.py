@@ -135,7 +135,10 @@ def _parse_error(error: ParseError) -> SqlRejected:
         facts = {"line": first["line"], "column": max(1, first["col"] - max(len(word), 1) + 1)}
     near_word = f" near “{word}”" if word else ""
     description = first.get("description") or str(error).splitlines()[0]
-    return SqlRejected(f"The SQL cannot be read{near_word}: {description[:200]}", hint="Check the syntax.", **facts)
+    # Behind it sqlglot shows its own token, which says nothing to a person.
+    description = description.partition(" but got <Token")[0][:200].rstrip(".")
+    hint = "Check the syntax. A name that is also a word of SQL needs double quotes."
+    return SqlRejected(f"The SQL cannot be read{near_word}: {description}.", hint=hint, **facts)
 
 
 def _check_nodes(tree: exp.Expression, text: str) -> None:

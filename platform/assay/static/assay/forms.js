@@ -69,7 +69,7 @@
   const previewed = new Set([
     ...["source_type", "format", "path", "records_path", "delimiter", "quote_char", "has_header", "encoding"],
     ...["null_values", "skip_rows", "schema_mode", "partition_mode", "partition_pattern", "name"],
-    ...["column_name", "column_type", "column_nullable"],
+    ...["error_handling", "bad_row_percent", "column_name", "column_type", "column_nullable"],
   ]);
 
   document.addEventListener("change", (event) => {

@@ -26,6 +26,15 @@
     },
   };
 
+  // Where the check found a fault: in the margin, with its words. What was found before is forgotten.
+  function markFaults(editor, form) {
+    const told = [...form.querySelectorAll("#preview .as-error li, #preview .as-error p, [data-sql-editor] ~ .fault")];
+    const places = told.map((note) => [note.textContent.trim(), /Line (\d+), column (\d+)/.exec(note.textContent)]);
+    editor.session.setAnnotations(places.filter(([, place]) => place).map(([text, place]) => (
+      { row: place[1] - 1, column: place[2] - 1, text, type: "error" }
+    )));
+  }
+
   const isDark = () => document.documentElement.classList.contains("dark");
 
   function start(place) {
@@ -45,6 +54,9 @@
     // Tab leaves the editor for whoever goes by keyboard.
     editor.commands.bindKey("Tab", null);
     editor.commands.bindKey("Shift-Tab", null);
+    const mark = () => markFaults(editor, place.closest("form"));
+    mark();
+    document.addEventListener("htmx:afterSwap", (event) => { if (event.target.id === "preview") mark(); });
     const dress = () => editor.setTheme(isDark() ? "ace/theme/one_dark" : "ace/theme/tomorrow");
     dress();
     new MutationObserver(dress).observe(document.documentElement, { attributes: true, attributeFilter: ["class"] });
