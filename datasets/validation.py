@@ -156,7 +156,7 @@ def _refusals(error: AssayError, field: str) -> Iterator[Problem]:
         for fault in faults:
             yield Problem(fault["field"], f"{fault['message']} {fault['hint']}".strip(), error.code)
     elif is_about_the_target(error):
-        hint = "Or leave target_schema empty (in the form: types as the query gives them) to have it filled in from the query."
+        hint = "Or leave target_schema empty: it is then filled in from the query."
         yield Problem("target_schema", f"{where_and_what(error)} {hint}", error.code)
     else:
         yield Problem(field, where_and_what(error), error.code)
