@@ -87,7 +87,9 @@ def _as_sent(problem: Problem) -> Problem:
 
 
 class RunRequestSerializer(Serializer):
-    only = serializers.ListField(child=serializers.CharField(), required=False, help_text="names of jobs; else all")
+    only = serializers.ListField(
+        child=serializers.CharField(), required=False, allow_null=True, help_text="names of jobs; else all"
+    )
     from_failed = serializers.BooleanField(default=False, help_text="go on from what failed in the last run")
     start_date = serializers.DateField(required=False, allow_null=True)
     end_date = serializers.DateField(required=False, allow_null=True)

@@ -94,8 +94,9 @@ def test_a_run_answers_with_its_plan(api, workflow, diamond, engineer):
     assert (run.trigger, run.started_by, str(run.end_date)) == ("api", engineer, "2026-01-31")
 
 
-def test_a_run_without_a_body_runs_everything(api, workflow, diamond):
-    assert len(api.post(f"{SHOP}run/").json()["plan"]) == 4
+@pytest.mark.parametrize("body", [None, {}, {"only": None, "start_date": None, "end_date": None}])
+def test_a_run_that_is_told_nothing_runs_everything(api, workflow, diamond, body):
+    assert len(api.post(f"{SHOP}run/", body).json()["plan"]) == 4
 
 
 def test_a_run_of_some_jobs(api, workflow, diamond):
