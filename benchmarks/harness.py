@@ -12,6 +12,7 @@ of the process and its children in any of them.
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -42,17 +43,27 @@ class Side:
         return statistics.median(self.seconds)
 
 
-def compare(title: str, sides: Mapping[str, str], facts: Mapping[str, Any], repeat: int = 3) -> list[Side]:
-    """Run every side and print one line for each; the first side is the measure of the others."""
+def compare(
+    title: str,
+    sides: Mapping[str, str],
+    facts: Mapping[str, Any],
+    repeat: int = 3,
+    warm_up: Mapping[str, Any] | None = None,
+) -> list[Side]:
+    """Run every side and print one line for each; the first side is the measure of the others.
+
+    The first call, off the clock, gets the facts of `warm_up`: less of the same, where the facts themselves take long.
+    """
     measured = [Side(name, function) for name, function in sides.items()]
     for _ in range(repeat):
         for side in measured:
-            seconds, cpu_seconds, peak = _run(side.function, facts)
+            seconds, cpu_seconds, peak = _run(side.function, warm_up or facts, facts)
             side.seconds.append(seconds)
             side.cpu_seconds.append(cpu_seconds)
             side.peak_mb = max(side.peak_mb, peak)
     heads = f"{'seconds':>9}{'ratio':>8}{'CPU':>9}{'ratio':>8}{'peak MB':>9}"
-    print(f"\n{title}\n{'':<44}{heads}   (of {repeat} runs: best … worst)")
+    machine = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    print(f"\n{title}  ({machine})\n{'':<44}{heads}   (of {repeat} runs: best … worst)")
     for side in measured:
         ratio = side.median / measured[0].median
         spread = f"{min(side.seconds):.2f} … {max(side.seconds):.2f}"
@@ -63,10 +74,10 @@ def compare(title: str, sides: Mapping[str, str], facts: Mapping[str, Any], repe
     return measured
 
 
-def _run(function: str, facts: Mapping[str, Any]) -> tuple[float, float, float]:
+def _run(function: str, *facts: Mapping[str, Any]) -> tuple[float, float, float]:
     """Wall and processor seconds of a warm call, as the child tells them, and the peak that we see from outside."""
     child = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.harness", function, json.dumps(dict(facts))],
+        [sys.executable, "-m", "benchmarks.harness", function, *(json.dumps(dict(call)) for call in facts)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
@@ -111,11 +122,11 @@ def _anonymous_mb(pid: int) -> float:
     return int(line.split()[1]) / 1024
 
 
-def _main(function: str, facts: str) -> None:
+def _main(function: str, warm_up: str, facts: str) -> None:
     """In the child: call it once to warm up, then once on the clock."""
     module, _, name = function.partition(":")
     call, arguments = getattr(import_module(module), name), json.loads(facts)
-    call(**arguments)
+    call(**json.loads(warm_up))
     start, cpu_start = time.perf_counter(), time.process_time()
     call(**arguments)
     print(time.perf_counter() - start, time.process_time() - cpu_start)

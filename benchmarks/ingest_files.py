@@ -1,6 +1,6 @@
 """Ingest of files against the bare library call on the same data.
 
-    python -m benchmarks.ingest_files [--rows 5000000] [--records 1000000] [--faults 0.001] [--repeat 3]
+    python -m benchmarks.ingest_files [--rows 5000000] [--records 500000] [--faults 0.001] [--repeat 3]
 
 "bare" is `scan → sink_parquet` with the schema and the date formats known
 beforehand. "read to publish" is everything from the landed bytes on:
@@ -26,6 +26,7 @@ from workers.ids import new_run_id
 from workers.lake.landing import land
 from workers.specs import IngestFileSpec, SourceFile, TableTarget
 
+WARM_UP_ROWS = 100_000
 STAMP = "%Y-%m-%dT%H:%M:%S"
 CSV_TYPES = {
     "order_id": pl.Int64, "customer_id": pl.Int64, "product": pl.String, "quantity": pl.Int64,
@@ -54,8 +55,8 @@ def bare_ndjson(path: str, folder: str) -> None:
 
 
 def ingest(path: str, folder: str) -> None:
-    """The whole job."""
-    run_ingest_file(_spec(path, f"{folder}/lake", str(new_run_id())))
+    """The whole job, in a lake of its own: runs that were landed before it could no longer publish to its table."""
+    run_ingest_file(_spec(path, f"{folder}/whole", str(new_run_id())))
 
 
 def ingest_landed(path: str, folder: str) -> None:
@@ -131,7 +132,7 @@ def _orders(start: int, rows: int) -> pl.DataFrame:
 
 def write_ndjson(path: Path, records: int, faults: float) -> None:
     """Nested records of about 180 bytes, the same for the same arguments; a share of the lines is broken."""
-    draw = random.Random(7)
+    draw, spoil = random.Random(7), random.Random(8)
     with path.open("w", encoding="utf-8") as file:
         for number in range(records):
             tags = [draw.choice("abcdef") for _ in range(draw.randrange(4))]
@@ -145,41 +146,40 @@ def write_ndjson(path: Path, records: int, faults: float) -> None:
                 "ok": draw.random() > 0.5,
             }
             line = json.dumps(record)
-            file.write((line[:-5] if draw.random() < faults else line) + "\n")
+            file.write((line[:-5] if spoil.random() < faults else line) + "\n")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=5_000_000)
-    parser.add_argument("--records", type=int, default=1_000_000)
+    parser.add_argument("--records", type=int, default=500_000)
     parser.add_argument("--faults", type=float, default=0.001)
     parser.add_argument("--repeat", type=int, default=3)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="assay-bench-") as folder:
         for name, write, amount in (("csv", write_csv, asked.rows), ("ndjson", write_ndjson, asked.records)):
-            clean, faulty = Path(folder, f"clean.{name}"), Path(folder, f"faulty.{name}")
-            write(clean, amount, 0)
-            write(faulty, amount, asked.faults)
-            _compare(name, amount, clean, faulty, folder, asked.repeat)
+            for size, place in ((amount, folder), (min(amount, WARM_UP_ROWS), f"{folder}/warm-up")):
+                Path(place).mkdir(exist_ok=True)
+                write(Path(place, f"clean.{name}"), size, 0)
+                write(Path(place, f"faulty.{name}"), size, asked.faults)
+                prepare_landing(f"{place}/clean.{name}", place, asked.repeat)
+            _compare(name, amount, folder, asked.repeat)
+            for place in (folder, f"{folder}/warm-up"):
+                shutil.rmtree(f"{place}/lake")
+                shutil.rmtree(f"{place}/whole")
 
 
-def _compare(name: str, amount: int, clean: Path, faulty: Path, folder: str, repeat: int) -> None:
-    title = f"{name}: {amount:,} rows, {clean.stat().st_size / 1e6:.0f} MB"
-    prepare_landing(str(clean), folder, 2 * repeat)
+def _compare(name: str, amount: int, folder: str, repeat: int) -> None:
     sides = {
         "bare Polars, types and formats known": f"benchmarks.ingest_files:bare_{name}",
         "Assay, read to publish": "benchmarks.ingest_files:ingest_landed",
         "Assay, whole job": "benchmarks.ingest_files:ingest",
+        "Assay, whole job, rows in quarantine": "benchmarks.ingest_files:ingest_faulty",
     }
-    compare(title, sides, {"path": str(clean), "folder": folder}, repeat)
-    shutil.rmtree(f"{folder}/lake")
-    faults = {"bare Polars, on the file without faults": sides["bare Polars, types and formats known"]}
-    _faulty(f"{title}, with faulty rows", faults, clean, faulty, folder, repeat)
-
-
-def _faulty(title: str, bare: dict[str, str], clean: Path, faulty: Path, folder: str, repeat: int) -> None:
-    sides = bare | {"Assay, whole job with quarantine": "benchmarks.ingest_files:ingest_faulty"}
-    compare(title, sides, {"path": str(clean), "folder": folder}, repeat)
+    path = Path(folder, f"clean.{name}")
+    title = f"{name}: {amount:,} rows, {path.stat().st_size / 1e6:.0f} MB"
+    warm_up = {"path": f"{folder}/warm-up/clean.{name}", "folder": f"{folder}/warm-up"}
+    compare(title, sides, {"path": str(path), "folder": folder}, repeat, warm_up)
 
 
 def ingest_faulty(path: str, folder: str) -> None:
