@@ -98,6 +98,12 @@ def test_somebody_who_is_no_staff_may_log_in_and_comes_home(client, django_user_
     assert client.get("/admin/login/").url == "/"
 
 
+def test_a_wrong_password_is_said_without_talk_of_staff(client, viewer):
+    text = client.post("/admin/login/", {"username": "viewer", "password": "wrong"}).content.decode()
+    assert "Please enter a correct username and password" in text
+    assert "staff" not in text
+
+
 def test_search_finds_nothing_for_nobody(client, shop):
     assert client.get("/admin/search/?s=shop").status_code == 302
 

@@ -96,3 +96,9 @@ def test_a_job_is_deleted_only_by_who_says_yes(page, shop):
     page.once("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Delete job").click()
     expect(page.get_by_text("orders_fact is deleted")).to_be_visible()
+
+
+def test_a_disabled_job_has_a_run_button_that_cannot_be_pressed(page, shop):
+    make_ingest_job(shop, "weather", enabled=False)
+    page.goto("/workflows/shop/ingest-jobs/weather/")
+    expect(page.get_by_role("button", name="Run")).to_be_disabled()

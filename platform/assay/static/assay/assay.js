@@ -62,12 +62,12 @@
       return;
     }
     if (form.hasAttribute("data-once") && !event.defaultPrevented) {
-      form.querySelectorAll("button[type=submit]").forEach((button) => { button.disabled = true; });
+      form.querySelectorAll("button[type=submit]").forEach((button) => { button.disabled = true; button.dataset.sent = "yes"; });
     }
   });
 
   // Coming back with the browser's button must not find dead buttons.
   addEventListener("pageshow", () => {
-    document.querySelectorAll("form[data-once] button[type=submit]").forEach((button) => { button.disabled = false; });
+    document.querySelectorAll("form[data-once] button[data-sent]").forEach((button) => { button.disabled = false; });
   });
 })();
