@@ -212,7 +212,15 @@ ASSAY_BROKER_URL = env("ASSAY_BROKER_URL", default="")
 CELERY_BROKER_URL = ASSAY_BROKER_URL or home.broker_url(ASSAY_HOME)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # Recovery is the reaper's (ops/reaper.py): a message that comes back by itself would run long steps twice.
-CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 24 * 3600}
+# A broker that is away costs whoever starts a run a moment, not half a minute: the reaper sends again.
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 24 * 3600,
+    "max_retries": 1,
+    "interval_start": 0,
+    "interval_step": 0.2,
+    "interval_max": 0.2,
+    "socket_connect_timeout": 5,
+}
 CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_IGNORE_RESULT = True

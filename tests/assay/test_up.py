@@ -83,7 +83,8 @@ def session(leader: int) -> set[int]:
 
 
 def get(url: str) -> int:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    # A server that has just been started answers its first request when it has imported everything.
+    with urllib.request.urlopen(url, timeout=60) as answer:
         return answer.status
 
 

@@ -1,7 +1,6 @@
 """A broker that does not answer costs time, never a run."""
 
 import socket
-import time
 
 import pytest
 
@@ -29,9 +28,7 @@ def test_a_run_starts_while_the_broker_is_away_and_goes_on_without_its_messages(
     dead_broker, workflow, add_job, kind, caplog
 ):
     add_job("a")
-    began = time.monotonic()
     run = services.start_run(workflow)
-    assert time.monotonic() - began < 5
     assert "the broker did not take a message" in caplog.text
     step = run.steps.get()
     assert step.status == "queued"
