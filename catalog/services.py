@@ -138,8 +138,12 @@ def last_run_id(name: str) -> UUID | None:
 
 
 def sample(dataset: Dataset, limit: int = 50) -> list[dict[str, Any]]:
-    """The first rows of the last version, JSON-able. Raises `NotAvailableYet` for Landing, `TableMissing`."""
+    """The first rows of the last version, JSON-able.
+
+    Raises `NotAvailableYet` for Landing, `TableMissing`, `LakeUnavailable`.
+    """
     from workers.engines.preview import json_rows
+    from workers.lake.store import reaching
     from workers.lake.table import open_table
 
     if dataset.layer == Layer.LANDING:
@@ -147,8 +151,9 @@ def sample(dataset: Dataset, limit: int = 50) -> list[dict[str, Any]]:
             f"{dataset.name} holds files as they were received, not rows.",
             hint=f"Look at bronze.{dataset.workflow}.{dataset.short_name}.",
         )
-    table = open_table(lake_uri(dataset.name), dataset.version)
-    return json_rows(table.scan().head(min(limit, MAX_SAMPLE_ROWS)).collect())
+    uri = lake_uri(dataset.name)
+    with reaching(uri):
+        return json_rows(open_table(uri, dataset.version).scan().head(min(limit, MAX_SAMPLE_ROWS)).collect())
 
 
 def lineage(dataset: Dataset, direction: Direction = "both", depth: int = 3, visible=None) -> dict[str, list]:
