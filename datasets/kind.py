@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from django.db.models import QuerySet
 from django.urls import reverse
 
-from catalog import services as catalog
-from ops.models import Step, Workflow
+from ops.kinds import ModelKind
+from ops.models import Workflow
 from workers.progress import Progress
 from workers.results import StepResult
 from workers.specs import SqlSpec, from_json, to_json
@@ -18,11 +17,12 @@ from . import services
 from .models import DatasetJob, DatasetRun
 
 
-class DatasetKind:
+class DatasetKind(ModelKind):
     """A job that makes one table of a layer out of other tables."""
 
     name: str
     layer: str
+    run_model = DatasetRun
 
     def jobs(self, workflow: Workflow) -> QuerySet[DatasetJob]:
         return DatasetJob.objects.filter(workflow=workflow, layer=self.layer)
@@ -35,22 +35,6 @@ class DatasetKind:
 
     def type_label(self, job: DatasetJob) -> str:
         return job.dataset_type
-
-    def create_run(self, step: Step) -> DatasetRun:
-        run = step.pipeline_run
-        return DatasetRun.objects.queue(
-            job_id=step.job_id,
-            last_published=catalog.last_run_id(f"{self.layer}.{run.workflow.slug}.{step.job_name}"),
-            step_id=step.pk,
-            trigger=run.trigger,
-            started_by_id=run.started_by_id,
-        )
-
-    def run_of(self, run_id: Any) -> DatasetRun:
-        return DatasetRun.objects.select_related("job__workflow").get(pk=run_id)
-
-    def runs(self, run_ids: Iterable[Any]) -> QuerySet[DatasetRun]:
-        return DatasetRun.objects.select_related("job__workflow").filter(pk__in=list(run_ids))
 
     def to_spec(self, run: DatasetRun) -> dict[str, Any]:
         return to_json(services.spec_of_run(run))

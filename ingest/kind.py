@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from django.db.models import QuerySet
 from django.urls import reverse
 
-from catalog import services as catalog
-from ops.models import Step, Workflow
+from ops.kinds import ModelKind
+from ops.models import Workflow
 from workers.progress import Progress
 from workers.results import StepResult
 from workers.specs import IngestFileSpec, from_json, to_json
@@ -18,9 +17,10 @@ from . import services
 from .models import IngestJob, IngestRun
 
 
-class IngestKind:
+class IngestKind(ModelKind):
     name = "ingest"
     layer = "bronze"
+    run_model = IngestRun
 
     def jobs(self, workflow: Workflow) -> QuerySet[IngestJob]:
         return IngestJob.objects.filter(workflow=workflow)
@@ -33,22 +33,6 @@ class IngestKind:
 
     def type_label(self, job: IngestJob) -> str:
         return job.format
-
-    def create_run(self, step: Step) -> IngestRun:
-        run = step.pipeline_run
-        return IngestRun.objects.queue(
-            job_id=step.job_id,
-            last_published=catalog.last_run_id(f"bronze.{run.workflow.slug}.{step.job_name}"),
-            step_id=step.pk,
-            trigger=run.trigger,
-            started_by_id=run.started_by_id,
-        )
-
-    def run_of(self, run_id: Any) -> IngestRun:
-        return IngestRun.objects.select_related("job__workflow").get(pk=run_id)
-
-    def runs(self, run_ids: Iterable[Any]) -> QuerySet[IngestRun]:
-        return IngestRun.objects.select_related("job__workflow").filter(pk__in=list(run_ids))
 
     def to_spec(self, run: IngestRun) -> dict[str, Any]:
         return to_json(services.spec_of(run.job, str(run.pk)))

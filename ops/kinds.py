@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from catalog import services as catalog
 from workers.errors import AssayError
 from workers.progress import Progress
 from workers.results import StepResult
@@ -69,6 +70,29 @@ class JobKind(Protocol):
 
     def page_url(self, job: Job) -> str:
         """Address of the job's page."""
+
+
+class ModelKind:
+    """What of a kind follows from its run model and the layer of its tables."""
+
+    layer: str
+    run_model: type[JobRun]
+
+    def create_run(self, step: Step) -> JobRun:
+        run = step.pipeline_run
+        return self.run_model.objects.queue(
+            job_id=step.job_id,
+            last_published=catalog.last_run_id(f"{self.layer}.{run.workflow.slug}.{step.job_name}"),
+            step_id=step.pk,
+            trigger=run.trigger,
+            started_by_id=run.started_by_id,
+        )
+
+    def run_of(self, run_id: Any) -> JobRun:
+        return self.run_model.objects.select_related("job__workflow").get(pk=run_id)
+
+    def runs(self, run_ids: Iterable[Any]) -> QuerySet[JobRun]:
+        return self.run_model.objects.select_related("job__workflow").filter(pk__in=list(run_ids))
 
 
 _kinds: dict[str, JobKind] = {}
