@@ -21,10 +21,10 @@ from pathlib import Path
 import polars as pl
 
 from benchmarks.harness import compare
-from workers.executors.ingest_file import run_ingest_file
+from workers.access import Access
+from workers.executors.ingest import land, run_ingest
 from workers.ids import new_run_id
-from workers.lake.landing import land
-from workers.specs import IngestFileSpec, SourceFile, TableTarget
+from workers.specs import FilesSource, IngestSpec, SourceFile, TableTarget
 
 WARM_UP_ROWS = 100_000
 STAMP = "%Y-%m-%dT%H:%M:%S"
@@ -56,7 +56,7 @@ def bare_ndjson(path: str, folder: str) -> None:
 
 def ingest(path: str, folder: str) -> None:
     """The whole job, in a lake of its own: runs that were landed before it could no longer publish to its table."""
-    run_ingest_file(_spec(path, f"{folder}/whole", str(new_run_id())))
+    run_ingest(_spec(path, f"{folder}/whole", str(new_run_id())))
 
 
 def ingest_landed(path: str, folder: str) -> None:
@@ -64,15 +64,15 @@ def ingest_landed(path: str, folder: str) -> None:
     runs = sorted(Path(folder, "landed").iterdir())
     run_id = runs[0].read_text()
     runs[0].unlink()
-    run_ingest_file(_spec(path, f"{folder}/lake", run_id))
+    run_ingest(_spec(path, f"{folder}/lake", run_id))
 
 
-def _spec(path: str, lake: str, run_id: str) -> IngestFileSpec:
-    return IngestFileSpec(
+def _spec(path: str, lake: str, run_id: str) -> IngestSpec:
+    return IngestSpec(
         run_id=run_id,
         workflow="bench",
         job="orders",
-        files=(SourceFile(uri=path, name=Path(path).name),),
+        source=FilesSource(files=(SourceFile(uri=path, name=Path(path).name),)),
         format=Path(path).suffix.removeprefix("."),
         landing_uri=f"{lake}/landing/bench/orders",
         target=TableTarget(
@@ -90,7 +90,7 @@ def prepare_landing(path: str, folder: str, runs: int) -> None:
     marks.mkdir(exist_ok=True)
     for _ in range(runs):
         spec = _spec(path, f"{folder}/lake", str(new_run_id()))
-        land(spec.files, spec.landing_uri, spec.run_id, spec.ingested_at)
+        land(spec, Access())
         (marks / spec.run_id).write_text(spec.run_id)
 
 

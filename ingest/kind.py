@@ -11,7 +11,7 @@ from ops.kinds import ModelKind
 from ops.models import Workflow
 from workers.progress import Progress
 from workers.results import StepResult
-from workers.specs import IngestFileSpec, from_json, to_json
+from workers.specs import IngestSpec, Window, from_json, to_json
 
 from . import services
 from .models import IngestJob, IngestRun
@@ -35,12 +35,13 @@ class IngestKind(ModelKind):
         return job.format
 
     def to_spec(self, run: IngestRun) -> dict[str, Any]:
-        return to_json(services.spec_of(run.job, str(run.pk)))
+        return to_json(services.spec_of(run.job, str(run.pk), Window(**run.window)))
 
     def execute(self, spec: dict[str, Any], progress: Progress) -> StepResult:
-        from workers.executors.ingest_file import run_ingest_file
+        from workers.executors.ingest import run_ingest
 
-        return run_ingest_file(from_json(IngestFileSpec, spec), progress)
+        ingest = from_json(IngestSpec, spec)
+        return run_ingest(ingest, progress, services.access_for(ingest))
 
     def record(self, run: IngestRun, result: StepResult) -> None:
         services.record_run(run, result)

@@ -12,6 +12,7 @@ from simple_history.models import HistoricalRecords
 from assay.common.policy import VisibleQuerySet
 from assay.common.problems import as_validation_error
 from assay.common.runs import JobRun
+from assay.common.secrets import EncryptedJSONField
 from ops.models import Compression, Job
 from workers.ids import new_run_id
 
@@ -51,6 +52,15 @@ class IncrementalMode(models.TextChoices):
 class WriteMode(models.TextChoices):
     APPEND = "append", "Append"
     OVERWRITE = "overwrite", "Overwrite"
+    MERGE = "merge", "Merge by key"
+
+
+class DeleteDetection(models.TextChoices):
+    """What becomes of rows whose key is no longer at the source."""
+
+    OFF = "off", "Not looked for"
+    SOFT = "soft", "Marked with _deleted_at"
+    HARD = "hard", "Removed"
 
 
 class ErrorHandling(models.TextChoices):
@@ -101,13 +111,27 @@ class IngestJob(Job):
     incremental_mode = models.CharField(max_length=11, choices=IncrementalMode, default=IncrementalMode.FULL)
     watermark_column = models.CharField(max_length=200, blank=True, default="")
     last_watermark_value = models.JSONField(null=True, blank=True)
+    watermark_lag = models.CharField(
+        max_length=20, blank=True, default="", help_text="how far a run looks back: 15m, 2h, 1d, or a number"
+    )
     write_mode = models.CharField(max_length=9, choices=WriteMode, default=WriteMode.OVERWRITE)
+    key_columns = models.JSONField(default=list, blank=True, help_text="what identifies a record")
+    delete_detection = models.CharField(max_length=4, choices=DeleteDetection, default=DeleteDetection.OFF)
+    skip_loaded_files = models.BooleanField(
+        default=True, help_text="a file whose content was loaded before is not loaded again"
+    )
+    column_mapping = models.JSONField(
+        default=dict, blank=True, help_text="a column's name at the source -> its name in the table"
+    )
     error_handling = models.CharField(max_length=10, choices=ErrorHandling, default=ErrorHandling.FAIL)
     quarantine_path = models.CharField(max_length=300, null=True, blank=True)
     bad_row_threshold = models.FloatField(default=0.05, validators=[MinValueValidator(0), MaxValueValidator(1)])
     is_reference = models.BooleanField(default=False, help_text="run before the other sources")
 
-    history = HistoricalRecords()
+    # Secrets of `config`, by their path: `api.auth.token`. Where they stand in config there is only a mark.
+    secrets = EncryptedJSONField(null=True, blank=True, editable=False)
+
+    history = HistoricalRecords(excluded_fields=["secrets"])
 
     class Meta(Job.Meta):
         constraints = [models.UniqueConstraint(fields=["workflow", "name"], name="ingest_job_name")]
@@ -130,5 +154,98 @@ class IngestJob(Job):
 class IngestRun(JobRun):
     job = models.ForeignKey(IngestJob, models.CASCADE, related_name="runs")
     last_watermark_value = models.JSONField(null=True, blank=True)
+    skipped = models.JSONField(default=dict, blank=True, help_text="rows that a named rule left out")
+    deleted_rows = models.BigIntegerField(default=0, help_text="of the table")
+    facts = models.JSONField(default=dict, blank=True, help_text="what the source told")
+    window = models.JSONField(default=dict, blank=True, help_text="{start_date, end_date}: the days it replaces")
     landing_path = models.CharField(max_length=500, blank=True, help_text="relative to the lake")
     quarantine_path = models.CharField(max_length=500, blank=True, help_text="relative to the lake")
+
+
+class LoadedFile(models.Model):
+    """A file that is in the table, or that was skipped because its content already was. Mirrors the table's commits."""
+
+    job = models.ForeignKey(IngestJob, models.CASCADE, related_name="loaded_files")
+    run = models.ForeignKey(IngestRun, models.CASCADE, related_name="files")
+    name = models.CharField(max_length=1000)
+    size = models.BigIntegerField()
+    sha256 = models.CharField(max_length=64)
+    mark = models.CharField(max_length=200, blank=True, help_text="size and time, or ETag, as the source told it")
+    loaded_by = models.UUIDField(null=True, blank=True, help_text="the earlier run that had loaded this content")
+    is_current = models.BooleanField(default=True, help_text="its rows are in the table's newest version")
+
+    objects = VisibleQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+        indexes = [models.Index(fields=["job", "sha256"], name="ingest_loaded_file_content")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class WatermarkChange(models.Model):
+    """One value of a job's watermark. The table's commits are the truth; this is what people look at."""
+
+    class Cause(models.TextChoices):
+        RUN = "run", "a run"
+        INITIAL = "initial", "set before the first run"
+        REWIND = "rewind", "set back by a person"
+        ROLLBACK = "rollback", "the table was rolled back"
+        RECONCILED = "reconciled", "corrected from the table"
+
+    job = models.ForeignKey(IngestJob, models.CASCADE, related_name="watermarks")
+    run = models.ForeignKey(IngestRun, models.SET_NULL, null=True, blank=True, related_name="+")
+    value = models.JSONField(null=True)
+    previous = models.JSONField(null=True)
+    cause = models.CharField(max_length=10, choices=Cause)
+    changed_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    reason = models.CharField(max_length=300, blank=True)
+    table_version = models.BigIntegerField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = VisibleQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.job}: {self.value}"
+
+
+class ContractChange(models.Model):
+    """A difference between source and table that waits for a person to accept, map or refuse it."""
+
+    class Change(models.TextChoices):
+        TYPE = "type", "another type"
+        MISSING = "missing", "missing"
+        ADDED = "added", "new"
+        REQUIRED = "required", "no longer always there"
+
+    class Status(models.TextChoices):
+        PENDING = "pending"
+        ACCEPTED = "accepted"
+        MAPPED = "mapped"
+        REFUSED = "refused"
+
+    job = models.ForeignKey(IngestJob, models.CASCADE, related_name="contract_changes")
+    run = models.ForeignKey(IngestRun, models.SET_NULL, null=True, blank=True, related_name="+")
+    column = models.CharField(max_length=300)
+    change = models.CharField(max_length=8, choices=Change)
+    old = models.CharField(max_length=2000, null=True, blank=True)
+    new = models.CharField(max_length=2000, null=True, blank=True)
+    examples = models.JSONField(default=list, blank=True)
+    rows = models.BigIntegerField(default=0, help_text="refused because of it, in the last run that saw it")
+    status = models.CharField(max_length=8, choices=Status, default=Status.PENDING)
+    mapped_to = models.CharField(max_length=300, blank=True)
+    decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    decided_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = VisibleQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.job}.{self.column}: {self.change}"

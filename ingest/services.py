@@ -15,15 +15,15 @@ from django.utils import timezone
 from assay.common.columns import as_columns
 from assay.common.runs import KEPT_FIELDS
 from catalog import services as catalog
+from workers.access import Access
 from workers.errors import AssayError, NotAvailableYet
 from workers.ids import new_run_id
 from workers.lake.paths import landing_uri
 from workers.results import Preview
-from workers.specs import Column, IngestFileSpec, TableTarget
+from workers.specs import Column, IngestSpec, TableTarget, Watermark, Window
 
 from .models import IngestJob, IngestRun, Upload
 from .sources import SOURCES
-from .sources.base import Csv
 
 READABLE_FORMATS = ("csv", "json", "ndjson")
 
@@ -130,22 +130,21 @@ def _declared_columns(job: IngestJob) -> tuple[Column, ...]:
 # --- running -------------------------------------------------------------------------
 
 
-def spec_of(job: IngestJob, run_id: str) -> IngestFileSpec:
+def spec_of(job: IngestJob, run_id: str, window: Window = Window()) -> IngestSpec:  # noqa: B008
     """What exactly a run of the job does.
 
     Raises `NotAvailableYet` for what is valid but cannot run, `SourceMissing` where there is no file.
     """
     _refuse_what_cannot_run(job)
-    options = _options_of(job)
+    source, options = SOURCES[job.source_type], options_of(job)
     lake, workflow = settings.ASSAY_LAKE_URL, job.workflow.slug
-    return IngestFileSpec(
+    return IngestSpec(
         run_id=run_id,
         workflow=workflow,
         job=job.name,
-        files=SOURCES[job.source_type].files(options),
+        source=source.to_spec(options, job),
         format=job.format,
-        csv=(options.csv or Csv()).as_spec(),
-        records_path=options.records_path,
+        **source.reading(options),
         landing_uri=landing_uri(lake, workflow, job.name),
         target=TableTarget(
             dataset=job.bronze_name,
@@ -156,7 +155,13 @@ def spec_of(job: IngestJob, run_id: str) -> IngestFileSpec:
         ),
         schema_mode=job.schema_mode,
         columns=as_columns(job.user_schema) if job.schema_mode == "user" else (),
+        renames=job.column_mapping,
         write_mode=job.write_mode,
+        key_columns=tuple(job.key_columns),
+        watermark=_watermark(job),
+        window=window,
+        delete_detection=job.delete_detection,
+        skip_loaded_files=job.skip_loaded_files,
         error_handling=job.error_handling,
         quarantine_uri=f"{lake}/{job.quarantine_path}" if job.error_handling == "quarantine" else "",
         bad_row_threshold=job.bad_row_threshold,
@@ -164,7 +169,18 @@ def spec_of(job: IngestJob, run_id: str) -> IngestFileSpec:
     )
 
 
-def _options_of(job: IngestJob) -> Any:
+def _watermark(job: IngestJob) -> Watermark | None:
+    if job.incremental_mode != "incremental":
+        return None
+    return Watermark(column=job.watermark_column, last=job.last_watermark_value, lag=job.watermark_lag)
+
+
+def access_for(spec: IngestSpec) -> Access:
+    """What a run of this spec may reach, resolved now: secrets are in no spec."""
+    return Access()
+
+
+def options_of(job: IngestJob) -> Any:
     """The source's options. The job was validated when it was saved; what it names may be gone since."""
     source = SOURCES[job.source_type]
     return source.options.model_validate(job.config[source.part])
@@ -173,7 +189,7 @@ def _options_of(job: IngestJob) -> Any:
 def _refuse_what_cannot_run(job: IngestJob) -> None:
     source = SOURCES[job.source_type]
     if not source.available:
-        source.files(None)
+        source.to_spec(None, job)
     if job.format not in READABLE_FORMATS:
         raise NotAvailableYet(
             f"Files of the format {job.format} cannot be read yet.", hint=f"Use {', '.join(READABLE_FORMATS)}."
@@ -194,9 +210,10 @@ def preview(job: IngestJob) -> Preview:
 
     The job need not be saved. Raises what a run would raise, and `ResourceLimit`.
     """
-    from workers.executors.ingest_preview import preview_file
+    from workers.executors import ingest_preview
 
-    return preview_file(spec_of(job, str(new_run_id())))
+    spec = spec_of(job, str(new_run_id()))
+    return ingest_preview.preview(spec, access_for(spec))
 
 
 def record_run(run: IngestRun, result) -> None:

@@ -19,6 +19,29 @@ class SchemaChange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ContractChange:
+    """A difference that no rule allows: a person decides whether the table follows."""
+
+    column: str
+    change: str  # type | missing | added | required
+    old: str | None
+    new: str | None
+    examples: tuple[str, ...] = ()
+    rows: int = 0  # that were refused because of it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileRead:
+    """A file of the source, and what the run did with it."""
+
+    name: str
+    size: int  # bytes
+    sha256: str
+    mark: str = ""  # as in specs.SourceFile
+    loaded_by: str = ""  # an earlier run that had loaded the same content: the file was skipped
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
     """What a commit made. `already` is true when an earlier try of the same run had made it."""
 
@@ -31,8 +54,20 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Child:
+    """A table that the run wrote beside its own, of records that were nested in it."""
+
+    dataset: str
+    path: str
+    published: Published
+    columns: tuple[Column, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepResult:
     """What every executor returns. Always rows_read == rows_written + quarantined_rows for an ingest.
+
+    A source may send more than is read: what a named rule left out is counted in `skipped`.
 
     A query's `rows_read` is the number of rows in its pinned inputs.
     """
@@ -48,6 +83,13 @@ class StepResult:
     reasons: dict[str, int] = field(default_factory=dict)  # quarantined rows by reason
     checks: tuple[dict[str, Any], ...] = ()  # {name, passed, detail}: what the audit looked at
     phases: dict[str, float] = field(default_factory=dict)  # seconds in land, read, audit, publish
+    skipped: dict[str, int] = field(default_factory=dict)  # rows left out, by rule: already_loaded, before_watermark, …
+    deleted_rows: int = 0  # of the table: gone at the source, or in a window that was replaced
+    watermark: str | int | float | None = None  # how far the table is after this run
+    files: tuple[FileRead, ...] = ()
+    children: tuple[Child, ...] = ()
+    contract_changes: tuple[ContractChange, ...] = ()
+    facts: dict[str, Any] = field(default_factory=dict)  # what else is worth telling: null_watermarks, late, requests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """What crosses from the control plane to the data plane: frozen, JSON-able, complete.
 
-A spec is stored on its run, so a run can be repeated and explained. It names
-no secret: credentials come from the worker's environment.
+A spec is stored on its run, so a run can be repeated and explained. It holds
+no secret: what a step needs to reach its source comes beside it (access.py).
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import Discriminator, TypeAdapter
 
 from .errors import InvalidSpec
 
@@ -70,8 +70,74 @@ class TableInput:
 class SourceFile:
     """One file as the source has it."""
 
-    uri: str  # where the bytes are now: local absolute path
+    uri: str  # where the bytes are now: a local absolute path, or s3://bucket/key
     name: str  # what the person calls it: `orders.csv`
+    mark: str = ""  # what the source says of its content (size and time, or ETag); empty when it says nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilesSource:
+    files: tuple[SourceFile, ...]
+    connection: str = ""  # of S3; empty: the worker's own credentials
+    type: Literal["files"] = "files"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseSource:
+    """A table or a query; exactly one of both is given."""
+
+    connection: str
+    kind: str  # postgresql | mysql | sqlite | mssql | oracle
+    table_name: str = ""
+    query: str = ""
+    batch_rows: int = 50_000
+    statement_timeout_seconds: int = 3600
+    type: Literal["database"] = "database"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiSource:
+    """Pages of an HTTP API. `auth` and `pagination` are as in docs/ingest.md; secrets are not in it."""
+
+    url: str
+    connection: str = ""
+    method: Literal["GET", "POST"] = "GET"
+    headers: dict[str, str] = field(default_factory=dict)
+    params: dict[str, Any] = field(default_factory=dict)
+    body: Any = None
+    auth: dict[str, Any] = field(default_factory=dict)
+    pagination: dict[str, Any] = field(default_factory=dict)
+    watermark_param: str = ""  # takes the watermark's lower bound
+    limits: dict[str, Any] = field(default_factory=dict)  # timeouts, tries, rate, pages
+    type: Literal["api"] = "api"
+
+
+Source = Annotated[FilesSource | DatabaseSource | ApiSource, Discriminator("type")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watermark:
+    """How far a job has read, by a column that grows. Values are JSON: a number, or a text that sorts (ISO 8601)."""
+
+    column: str
+    last: str | int | float | None = None  # the greatest value that is published; None: nothing yet
+    lag: str = ""  # how far behind it a run looks again: `15m`, `2h`, `1d`, or a number; empty: not at all
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nested:
+    """What becomes of a nested value, by its path in the record: `customer`, `order.items`."""
+
+    path: str
+    keep_as: Literal["flatten", "json", "child_table"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """The dates that a run is about; the SQL sees `:start_date` (inclusive) and `:end_date` (inclusive)."""
+
+    start_date: str | None = None  # YYYY-MM-DD
+    end_date: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,24 +148,40 @@ class CsvOptions:
     encoding: str = "utf-8"
     null_values: tuple[str, ...] = ("",)
     skip_rows: int = 0
+    decimal: Literal[".", ","] = "."
+    date_formats: tuple[str, ...] = ()  # strptime's; tried in this order before those that are known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IngestFileSpec:
-    """Files in, one Bronze version out."""
+class ExcelOptions:
+    sheet: str = ""  # empty: the first
+    header_row: int = 1  # its number in the sheet, from 1; 0: there is none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestSpec:
+    """A source in, one Bronze version out."""
 
     run_id: str
     workflow: str
     job: str
-    files: tuple[SourceFile, ...]
-    format: Literal["csv", "json", "ndjson"]
+    source: Source
+    format: Literal["csv", "json", "ndjson", "parquet", "excel"]  # of what is landed; databases land Parquet
     csv: CsvOptions = CsvOptions()
+    excel: ExcelOptions = ExcelOptions()
     records_path: str = ""  # where a JSON document keeps its records; empty: the top level
+    nested: tuple[Nested, ...] = ()
     landing_uri: str  # …/landing/{workflow}/{job}
     target: TableTarget
     schema_mode: Literal["infer", "user", "evolve"] = "infer"
     columns: tuple[Column, ...] = ()  # `user`: what the job declares; else what Bronze has so far
-    write_mode: Literal["append", "overwrite"] = "overwrite"
+    renames: dict[str, str] = field(default_factory=dict)  # the source's name -> the table's
+    write_mode: Literal["append", "overwrite", "merge"] = "overwrite"
+    key_columns: tuple[str, ...] = ()  # what identifies a record: for merge, deletes and child tables
+    watermark: Watermark | None = None  # incremental jobs have one
+    window: Window = Window()  # replace exactly the rows of these days, by the watermark's column
+    delete_detection: Literal["off", "soft", "hard"] = "off"
+    skip_loaded_files: bool = True  # files whose content was loaded before; an overwrite reads them all the same
     error_handling: Literal["fail", "quarantine"] = "fail"
     quarantine_uri: str = ""  # …/quarantine/{workflow}/{job}
     bad_row_threshold: float = 0.05  # a share of the rows read, 0..1
@@ -110,14 +192,8 @@ class IngestFileSpec:
             raise InvalidSpec("error_handling='quarantine' needs a quarantine_uri.")
         if self.schema_mode == "user" and not self.columns:
             raise InvalidSpec("schema_mode='user' needs columns.")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
-    """The dates that a run is about; the SQL sees `:start_date` (inclusive) and `:end_date` (inclusive)."""
-
-    start_date: str | None = None  # YYYY-MM-DD
-    end_date: str | None = None
+        if self.write_mode == "merge" and not self.key_columns:
+            raise InvalidSpec("write_mode='merge' needs key_columns.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

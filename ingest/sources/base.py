@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, field_validator, model_validator
 
 from assay.common.options import Options
 from assay.common.problems import Problem
+from workers import specs
 from workers.errors import NotAvailableYet
-from workers.specs import CsvOptions, SourceFile
+from workers.specs import CsvOptions
+
+if TYPE_CHECKING:
+    from ingest.models import IngestJob
 
 PARTS = ("file", "db", "api")
 FILE_FORMATS = ("csv", "json", "ndjson", "parquet", "excel")
@@ -66,6 +70,13 @@ class FileOptions(Options):
     )
 
 
+class FileSource:
+    """Mixed into the sources of files: what of their options is about reading."""
+
+    def reading(self, options: FileOptions) -> dict[str, Any]:
+        return {"csv": (options.csv or Csv()).as_spec(), "records_path": options.records_path}
+
+
 class Source:
     """The base of all sources. One that this version cannot run yet says so when it is asked for its files."""
 
@@ -79,9 +90,13 @@ class Source:
         """What the options' own model cannot see: whether what they name is there and may be read."""
         return iter(())
 
-    def files(self, options: Any) -> tuple[SourceFile, ...]:
-        """The files of one run. Raises `NotAvailableYet`, or `SourceMissing` where there is none."""
+    def to_spec(self, options: Any, job: IngestJob) -> specs.Source:
+        """What one run reads. Raises `NotAvailableYet`, or `SourceMissing` where there is nothing to read."""
         raise NotAvailableYet(
             f"Jobs of the source type {self.name} can be saved, but this version of Assay cannot run them.",
             hint="Use file_upload or file_local for now.",
         )
+
+    def reading(self, options: Any) -> dict[str, Any]:
+        """What the spec says about how the landed files are read: `csv`, `records_path`, …"""
+        return {}

@@ -14,10 +14,11 @@ from django.conf import settings
 from pydantic import Field
 
 from assay.common.problems import Problem
+from ingest.models import IngestJob
 from workers.errors import SourceMissing
-from workers.specs import SourceFile
+from workers.specs import FilesSource, SourceFile
 
-from .base import FileOptions, Source
+from .base import FileOptions, FileSource, Source
 
 _GLOB = frozenset("*?[")
 
@@ -28,14 +29,14 @@ class FileLocalOptions(FileOptions):
     )
 
 
-class FileLocal(Source):
+class FileLocal(FileSource, Source):
     name, part, options, available = "file_local", "file", FileLocalOptions, True
 
     def problems(self, options: FileLocalOptions, path: str) -> Iterator[Problem]:
         if problem := path_problem(options.path):
             yield Problem(f"{path}.path", problem, "outside_source_roots")
 
-    def files(self, options: FileLocalOptions) -> tuple[SourceFile, ...]:
+    def to_spec(self, options: FileLocalOptions, job: IngestJob) -> FilesSource:
         if problem := path_problem(options.path):
             raise SourceMissing(problem, hint="Correct the job's path.")
         found = sorted({file for root, pattern in _places(options.path) for file in _matches(root, pattern)})
@@ -44,7 +45,7 @@ class FileLocal(Source):
                 f"No file matches “{options.path}”.",
                 hint=f"Put one into {_roots_in_words()}, or correct the job's path.",
             )
-        return tuple(SourceFile(uri=str(file), name=file.name) for file in found)
+        return FilesSource(files=tuple(SourceFile(uri=str(file), name=file.name) for file in found))
 
 
 def path_problem(path: str) -> str:

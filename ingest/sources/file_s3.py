@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from .base import FileOptions, Name, Source
+from .base import FileOptions, FileSource, Name, Source
 
 
 class FileS3Options(FileOptions):
@@ -16,5 +16,5 @@ class FileS3Options(FileOptions):
     connection: Name | None = Field(None, description="the connection with the credentials; none: the worker's own")
 
 
-class FileS3(Source):
+class FileS3(FileSource, Source):
     name, part, options = "file_s3", "file", FileS3Options

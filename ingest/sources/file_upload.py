@@ -8,18 +8,18 @@ from uuid import UUID
 from pydantic import Field
 
 from assay.common.problems import Problem
-from ingest.models import Upload
+from ingest.models import IngestJob, Upload
 from workers.errors import SourceMissing
-from workers.specs import SourceFile
+from workers.specs import FilesSource, SourceFile
 
-from .base import FileOptions, Source
+from .base import FileOptions, FileSource, Source
 
 
 class FileUploadOptions(FileOptions):
     upload: str = Field(description="id of an upload, as POST /api/uploads/ answers it")
 
 
-class FileUpload(Source):
+class FileUpload(FileSource, Source):
     name, part, options, available = "file_upload", "file", FileUploadOptions, True
 
     def problems(self, options: FileUploadOptions, path: str) -> Iterator[Problem]:
@@ -28,13 +28,13 @@ class FileUpload(Source):
                 f"{path}.upload", f"There is no upload “{options.upload}”. Upload the file first.", "unknown_upload"
             )
 
-    def files(self, options: FileUploadOptions) -> tuple[SourceFile, ...]:
+    def to_spec(self, options: FileUploadOptions, job: IngestJob) -> FilesSource:
         upload = find_upload(options.upload)
         if upload is None or not upload.path.is_file():
             raise SourceMissing(
                 f"The upload “{options.upload}” is gone.", hint="Upload the file again and name it in the job."
             )
-        return (SourceFile(uri=str(upload.path), name=upload.name),)
+        return FilesSource(files=(SourceFile(uri=str(upload.path), name=upload.name),))
 
 
 def find_upload(upload_id: str) -> Upload | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import environ
 
 from assay.common import home
-from assay.common.secret_key import load_secret_key
+from assay.common.secret_key import load_key
 from assay.shell import UNFOLD  # noqa: F401  (Unfold reads it here)
 
 env = environ.Env()
@@ -33,6 +33,8 @@ ASSAY_LOCAL_SOURCE_ROOTS = [
     for root in env.list("ASSAY_LOCAL_SOURCE_ROOTS", default=[str(ASSAY_HOME / "inbox")])
 ]
 ASSAY_HTTP_ALLOW_PRIVATE = env.list("ASSAY_HTTP_ALLOW_PRIVATE", default=[])
+# Databases and object stores mostly stand in private networks, and only who may make connections names their hosts.
+ASSAY_CONNECTIONS_ALLOW_PRIVATE = env.list("ASSAY_CONNECTIONS_ALLOW_PRIVATE", default=["*"])
 ASSAY_MAX_UPLOAD_BYTES = env.int("ASSAY_MAX_UPLOAD_BYTES", default=20 * 1024**3)
 ASSAY_DEFAULT_ENGINE = env("ASSAY_DEFAULT_ENGINE", default="polars")
 ASSAY_STEP_MEMORY_MB = env.int("ASSAY_STEP_MEMORY_MB", default=2048)
@@ -48,8 +50,9 @@ ASSAY_CANCEL_SECONDS = env.float("ASSAY_CANCEL_SECONDS", default=10)
 # --- Django --------------------------------------------------------------------
 
 DEBUG = env.bool("ASSAY_DEBUG", default=False)
-SECRET_KEY = env("ASSAY_SECRET_KEY", default="") or load_secret_key(ASSAY_HOME)
-ASSAY_ENCRYPTION_KEYS = env.list("ASSAY_ENCRYPTION_KEYS", default=[])
+SECRET_KEY = env("ASSAY_SECRET_KEY", default="") or load_key(ASSAY_HOME, "secret_key")
+# The first key encrypts, every one decrypts: put a new one in front, then run `manage.py rotate_keys`.
+ASSAY_ENCRYPTION_KEYS = env.list("ASSAY_ENCRYPTION_KEYS", default=[]) or [load_key(ASSAY_HOME, "encryption_key")]
 ALLOWED_HOSTS = env.list("ASSAY_ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("ASSAY_TRUSTED_ORIGINS", default=[])
 

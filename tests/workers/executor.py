@@ -10,11 +10,11 @@ import time
 
 from tests.workers.lake.writer import die_at
 from workers.errors import AssayError
-from workers.executors.ingest_file import run_ingest_file
+from workers.executors.ingest import run_ingest
 from workers.executors.sql import run_sql
-from workers.specs import IngestFileSpec, SqlSpec, from_json
+from workers.specs import IngestSpec, SqlSpec, from_json
 
-KINDS = {"ingest": (IngestFileSpec, run_ingest_file), "sql": (SqlSpec, run_sql)}
+KINDS = {"ingest": (IngestSpec, run_ingest), "sql": (SqlSpec, run_sql)}
 
 
 def carry_out(step: dict) -> dict:

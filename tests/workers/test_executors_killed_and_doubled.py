@@ -16,12 +16,12 @@ import polars as pl
 import pytest
 
 from tests.workers.lake.conftest import told_by
-from workers.executors.ingest_file import run_ingest_file
+from workers.executors.ingest import run_ingest
 from workers.executors.sql import run_sql
 from workers.ids import new_run_id
 from workers.lake.maintain import vacuum
 from workers.lake.table import open_table, table_exists
-from workers.specs import Column, IngestFileSpec, SourceFile, SqlSpec, TableInput, TableTarget, to_json
+from workers.specs import Column, FilesSource, IngestSpec, SourceFile, SqlSpec, TableInput, TableTarget, to_json
 
 ROOT = Path(__file__).parents[2]
 KILLED = -9
@@ -37,11 +37,11 @@ COMMIT_STEPS = {
     "once it knows": ("workers.lake.publish", "_record", "after"),
 }
 INGEST_STEPS = {
-    "while it lands": ("workers.lake.landing", "_land_one", "after"),
-    "once it has landed": ("workers.executors.ingest_file", "land", "after"),
-    "once it knows the schema": ("workers.executors.ingest_file", "resolve", "after"),
-    "once it has staged": ("workers.executors.ingest_file", "stage_rows", "after"),
-    "once it has set bad rows aside": ("workers.executors.ingest_file", "write_quarantine", "after"),
+    "while it lands": ("workers.lake.landing", "Landing.add", "after"),
+    "once it has landed": ("workers.executors.ingest", "land", "after"),
+    "once it knows the schema": ("workers.executors.ingest", "resolve", "after"),
+    "once it has staged": ("workers.executors.ingest", "stage_rows", "after"),
+    "once it has set bad rows aside": ("workers.executors.ingest", "write_quarantine", "after"),
     **COMMIT_STEPS,
 }
 SQL_STEPS = {
@@ -57,7 +57,7 @@ def start(*steps: dict, kill: tuple[str, str, str] | None = None) -> subprocess.
     return subprocess.Popen([sys.executable, script, job], stdout=subprocess.PIPE, env=environment, text=True)
 
 
-def step_of(spec: IngestFileSpec | SqlSpec) -> dict:
+def step_of(spec: IngestSpec | SqlSpec) -> dict:
     return {"kind": "sql" if isinstance(spec, SqlSpec) else "ingest", "spec": to_json(spec)}
 
 
@@ -65,15 +65,15 @@ def step_of(spec: IngestFileSpec | SqlSpec) -> dict:
 def ingest_of(tmp_path):
     """Makes the spec of an ingest that appends to `bronze.shop.{name}` and sets bad rows aside."""
 
-    def make(content: bytes, name: str = "orders") -> IngestFileSpec:
+    def make(content: bytes, name: str = "orders") -> IngestSpec:
         run_id = str(new_run_id())
         file = tmp_path / f"{run_id}.csv"
         file.write_bytes(content)
-        return IngestFileSpec(
+        return IngestSpec(
             run_id=run_id,
             workflow="shop",
             job=name,
-            files=(SourceFile(uri=str(file), name="orders.csv"),),
+            source=FilesSource(files=(SourceFile(uri=str(file), name="orders.csv"),)),
             format="csv",
             landing_uri=f"{tmp_path}/lake/landing/shop/{name}",
             quarantine_uri=f"{tmp_path}/lake/quarantine/shop/{name}",
@@ -93,7 +93,7 @@ def ingest_of(tmp_path):
 def query_of(tmp_path):
     """Makes the spec of a query that replaces `silver.shop.{name}` by the ids and amounts of an ingest's table."""
 
-    def make(source: IngestFileSpec, name: str = "revenue", engine: str = "polars") -> SqlSpec:
+    def make(source: IngestSpec, name: str = "revenue", engine: str = "polars") -> SqlSpec:
         pinned = open_table(source.target.uri).version
         return SqlSpec(
             run_id=str(new_run_id()),
@@ -110,23 +110,23 @@ def query_of(tmp_path):
     return make
 
 
-def rows_of(spec: IngestFileSpec | SqlSpec) -> list[tuple[int, int]]:
+def rows_of(spec: IngestSpec | SqlSpec) -> list[tuple[int, int]]:
     return sorted(open_table(spec.target.uri).scan().select("id", "amount").collect().rows())
 
 
-def set_aside(spec: IngestFileSpec) -> list[tuple[int, str]]:
+def set_aside(spec: IngestSpec) -> list[tuple[int, str]]:
     """Line and rule of every row in any quarantine file of the job."""
     files = sorted(Path(spec.quarantine_uri).rglob("*.*"))
     return [row for file in files for row in pl.read_parquet(file).select("_line", "_rule").rows()]
 
 
-def landed(spec: IngestFileSpec) -> dict[str, bytes]:
+def landed(spec: IngestSpec) -> dict[str, bytes]:
     """What lies in the run's own landing folder."""
     (folder,) = Path(spec.landing_uri).glob(f"*/*/*/{spec.run_id}")
     return {file.name: file.read_bytes() for file in folder.iterdir() if file.name != "manifest.json"}
 
 
-def commits_of(spec: IngestFileSpec | SqlSpec) -> int:
+def commits_of(spec: IngestSpec | SqlSpec) -> int:
     return Counter(commit.run_id for commit in open_table(spec.target.uri).history())[spec.run_id]
 
 
@@ -138,12 +138,12 @@ def essence(result) -> object:
 @pytest.mark.chaos
 @pytest.mark.parametrize("step", INGEST_STEPS)
 def test_an_ingest_killed_at_any_step_leaves_the_last_version_and_a_rerun_loads_every_row_once(ingest_of, step):
-    run_ingest_file(ingest_of(FIRST))
+    run_ingest(ingest_of(FIRST))
     spec = ingest_of(SECOND)
     assert start(step_of(spec), kill=INGEST_STEPS[step]).wait(60) == KILLED
     assert rows_of(spec) == (OLD + NEW if step in COMMITTED else OLD)
 
-    again = run_ingest_file(spec)
+    again = run_ingest(spec)
     assert again.published.already == (step in COMMITTED)
     assert (again.rows_read, again.rows_written, again.quarantined_rows) == (3, 2, 1)
     assert again.reasons == {"amount: type": 1}
@@ -152,7 +152,7 @@ def test_an_ingest_killed_at_any_step_leaves_the_last_version_and_a_rerun_loads_
     assert set_aside(spec) == [(3, "type")]
     assert landed(spec) == {"orders.csv": SECOND}
     assert commits_of(spec) == 1
-    assert essence(run_ingest_file(spec)) == essence(again)
+    assert essence(run_ingest(spec)) == essence(again)
 
 
 @pytest.mark.chaos
@@ -160,7 +160,7 @@ def test_a_first_ingest_killed_while_it_makes_the_table_is_made_good_by_a_rerun(
     spec = ingest_of(SECOND)
     assert start(step_of(spec), kill=("workers.lake.store", "Store.create", "before")).wait(60) == KILLED
     assert not table_exists(spec.target.uri)
-    assert not run_ingest_file(spec).published.already
+    assert not run_ingest(spec).published.already
     assert rows_of(spec) == NEW
     assert set_aside(spec) == [(3, "type")]
 
@@ -169,9 +169,9 @@ def test_a_first_ingest_killed_while_it_makes_the_table_is_made_good_by_a_rerun(
 @pytest.mark.parametrize("step", SQL_STEPS)
 def test_a_query_killed_at_any_step_leaves_the_last_version_and_a_rerun_makes_it_whole(ingest_of, query_of, step):
     source = ingest_of(FIRST)
-    run_ingest_file(source)
+    run_ingest(source)
     run_sql(query_of(source))
-    run_ingest_file(ingest_of(SECOND))
+    run_ingest(ingest_of(SECOND))
     spec = query_of(source)
     assert start(step_of(spec), kill=SQL_STEPS[step]).wait(60) == KILLED
     assert rows_of(spec) == (REVENUE if step in COMMITTED else OLD)
@@ -188,7 +188,7 @@ def test_a_query_killed_at_any_step_leaves_the_last_version_and_a_rerun_makes_it
 @pytest.mark.chaos
 def test_a_duckdb_query_killed_before_its_commit_leaves_only_what_vacuum_removes(ingest_of, query_of):
     source = ingest_of(FIRST)
-    run_ingest_file(source)
+    run_ingest(source)
     run_sql(query_of(source))
     spec = query_of(source, engine="duckdb")
     assert start(step_of(spec), kill=COMMIT_STEPS["just before it commits"]).wait(60) == KILLED
@@ -199,7 +199,7 @@ def test_a_duckdb_query_killed_before_its_commit_leaves_only_what_vacuum_removes
 
 def test_of_two_workers_with_the_same_step_one_publishes_and_the_other_hears_of_it(ingest_of, query_of):
     source = ingest_of(FIRST, "source")
-    run_ingest_file(source)
+    run_ingest(source)
     ingests = [ingest_of(SECOND, f"orders_{number}") for number in range(4)]
     queries = [query_of(source, f"revenue_{number}", ("polars", "duckdb")[number % 2]) for number in range(4)]
     begin = time.time() + 4

@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from workers.errors import AssayError
-from workers.executors.ingest_file import run_ingest_file
+from workers.executors.ingest import run_ingest
 from workers.ids import new_run_id
-from workers.specs import Column, CsvOptions, IngestFileSpec, SourceFile, TableTarget
+from workers.specs import Column, CsvOptions, FilesSource, IngestSpec, SourceFile, TableTarget
 
 AT = datetime(2026, 11, 22, tzinfo=UTC)
 FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -33,7 +33,7 @@ def job(content: bytes, **changes: object):
             "run_id": str(new_run_id()),
             "workflow": "w",
             "job": "j",
-            "files": (SourceFile(uri=str(source), name="f.csv"),),
+            "source": FilesSource(files=(SourceFile(uri=str(source), name="f.csv"),)),
             "format": "csv",
             "landing_uri": f"{folder}/lake/landing/w/j",
             "quarantine_uri": f"{folder}/lake/quarantine/w/j",
@@ -42,10 +42,10 @@ def job(content: bytes, **changes: object):
             "bad_row_threshold": 1.0,
             "ingested_at": AT,
         }
-        yield IngestFileSpec(**facts | changes)
+        yield IngestSpec(**facts | changes)
 
 
-def quarantined(spec: IngestFileSpec) -> pl.DataFrame:
+def quarantined(spec: IngestSpec) -> pl.DataFrame:
     path = Path(spec.quarantine_uri, f"2026/11/22/{spec.run_id}.parquet")
     return pl.read_parquet(path) if path.exists() else pl.DataFrame(schema={"_line": pl.Int64, "_rule": pl.String})
 
@@ -98,7 +98,7 @@ def test_good_records_arrive_exactly_and_faulty_ones_are_named_by_line(records, 
 
     columns = tuple(Column(name=name, type="string") for name in "abc")
     with job(whole, schema_mode="user", columns=columns, csv=CsvOptions(null_values=())) as spec:
-        result = run_ingest_file(spec)
+        result = run_ingest(spec)
         rows = pl.read_delta(spec.target.uri).select("a", "b", "c").rows()
         assert sorted(rows) == sorted(oracle)
         assert sorted(quarantined(spec).select("_line", "_rule").rows()) == expected
@@ -124,7 +124,7 @@ def test_typed_values_arrive_exactly_and_what_does_not_fit_is_set_aside(rows, is
     good = [tuple(value for _, value in row) for row in rows if all(value is not wrong for _, value in row)]
     bad = [number for number, row in enumerate(rows, 3) if any(value is wrong for _, value in row)]
     with job(text.getvalue().encode(), schema_mode="user", columns=columns) as spec:
-        run_ingest_file(spec)
+        run_ingest(spec)
         found = pl.read_delta(spec.target.uri).select("n", "day", "x").rows()
         assert sorted(found, key=repr) == sorted([(7, date(2025, 12, 25), 0.5), *good], key=repr)
         assert quarantined(spec)["_line"].sort().to_list() == bad
@@ -153,7 +153,7 @@ json_lines = st.lists(
 def test_any_bytes_give_a_balanced_result_or_an_error_for_people(content, format_, handling, encoding, has_header):
     options = CsvOptions(encoding=encoding, has_header=has_header)
     with job(content, format=format_, error_handling=handling, csv=options) as spec, suppress(AssayError):
-        result = run_ingest_file(spec)
+        result = run_ingest(spec)
         assert result.rows_read == result.rows_written + result.quarantined_rows
         assert pl.read_delta(spec.target.uri).height == result.rows_written
         assert quarantined(spec).height == result.quarantined_rows

@@ -8,27 +8,27 @@ from datetime import UTC, datetime
 import pytest
 
 from workers import errors
-from workers.executors.ingest_preview import preview_file
+from workers.executors.ingest_preview import preview as preview_of
 from workers.ids import new_run_id
-from workers.specs import Column, IngestFileSpec, SourceFile, TableTarget
+from workers.specs import Column, FilesSource, IngestSpec, SourceFile, TableTarget
 
 
 @pytest.fixture
 def spec(tmp_path):
-    def make(content: bytes, format_: str = "csv", **changes: object) -> IngestFileSpec:
+    def make(content: bytes, format_: str = "csv", **changes: object) -> IngestSpec:
         source = tmp_path / "orders"
         source.write_bytes(content)
         facts = {
             "run_id": str(new_run_id()),
             "workflow": "shop",
             "job": "orders",
-            "files": (SourceFile(uri=str(source), name="orders"),),
+            "source": FilesSource(files=(SourceFile(uri=str(source), name="orders"),)),
             "format": format_,
             "landing_uri": f"{tmp_path}/lake/landing/shop/orders",
             "target": TableTarget(dataset="bronze.shop.orders", uri=f"{tmp_path}/lake/bronze/shop/orders"),
             "ingested_at": datetime(2026, 11, 22, tzinfo=UTC),
         }
-        return IngestFileSpec(**facts | changes)
+        return IngestSpec(**facts | changes)
 
     return make
 
@@ -36,7 +36,7 @@ def spec(tmp_path):
 def test_a_preview_tells_columns_profile_rows_and_what_would_be_refused(spec, tmp_path):
     columns = (Column(name="id", type="int64"), Column(name="day", type="date"))
     content = b"id,day\n1,2026-01-02\n2\nx,2026-01-03\n4,\n"
-    preview = preview_file(spec(content, schema_mode="user", columns=columns))
+    preview = preview_of(spec(content, schema_mode="user", columns=columns))
     assert preview.columns == columns
     assert preview.rows == ({"id": 1, "day": "2026-01-02"}, {"id": 4, "day": None})
     assert [(row["_line"], row["_column"], row["_raw"]) for row in preview.rejected] == [
@@ -57,14 +57,14 @@ def test_a_preview_tells_columns_profile_rows_and_what_would_be_refused(spec, tm
 
 
 def test_a_preview_of_json_shows_nested_values(spec):
-    preview = preview_file(spec(b'[{"id":1,"tags":["a"],"of":{"x":1.5}},{"id":2}]', "json"))
+    preview = preview_of(spec(b'[{"id":1,"tags":["a"],"of":{"x":1.5}},{"id":2}]', "json"))
     assert [column.type for column in preview.columns] == ["int64", "list<string>", "struct<x: float64>"]
     assert preview.rows[0] == {"id": 1, "tags": ["a"], "of": {"x": 1.5}}
 
 
 def test_a_preview_of_a_large_packed_file_unpacks_only_its_beginning(spec):
     packed = gzip.compress(b"id,text\n" + b"1,some text that goes on for a while\n" * 400_000)
-    preview = preview_file(spec(packed))
+    preview = preview_of(spec(packed))
     assert len(preview.rows) == 50
     assert preview.rows_sampled <= 15_000
     assert preview.rejected == ()
@@ -72,8 +72,8 @@ def test_a_preview_of_a_large_packed_file_unpacks_only_its_beginning(spec):
 
 def test_a_preview_of_what_is_no_such_file_says_why(spec, tmp_path):
     with pytest.raises(errors.UnreadableSource, match="no sound JSON"):
-        preview_file(spec(b"id,name\n", "json"))
+        preview_of(spec(b"id,name\n", "json"))
     missing = spec(b"")
     (tmp_path / "orders").unlink()
     with pytest.raises(errors.SourceMissing, match="orders is not there"):
-        preview_file(missing)
+        preview_of(missing)

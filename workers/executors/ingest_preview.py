@@ -1,4 +1,4 @@
-"""A look at files before a job is made of them: what a run would read, with nothing written to the lake."""
+"""A look at a source before a job is made of it: what a run would read, with nothing written to the lake."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 import polars as pl
 
+from ..access import NOTHING, Access
 from ..checks.profile import profile
 from ..engines.preview import json_rows
-from ..errors import SourceMissing
 from ..lake.landing import LandedFile
 from ..readers import READERS
 from ..readers.base import ROW, PlainFile, Sample
@@ -19,8 +19,9 @@ from ..readers.casts import ColumnPlan
 from ..results import Preview
 from ..sandbox import run_in_child
 from ..schema import parse_type
-from ..specs import Column, IngestFileSpec, from_json, to_json
-from .ingest_file import open_landed
+from ..sources import source_of
+from ..specs import Column, IngestSpec, from_json, to_json
+from .ingest import open_landed
 from .ingest_rows import bad_rows, good_values, judged
 from .ingest_schema import resolve
 
@@ -30,7 +31,7 @@ MEMORY_MB = 768
 SECONDS = 30
 
 
-def preview_file(spec: IngestFileSpec) -> Preview:
+def preview(spec: IngestSpec, access: Access = NOTHING) -> Preview:
     """The columns that a run would find, their profile, the first 50 rows and the first that would be refused.
 
     Looks at a bounded sample, in a child process with limits of its own: no
@@ -38,25 +39,28 @@ def preview_file(spec: IngestFileSpec) -> Preview:
     reads rows (`SourceMissing`, `UnreadableSource`, `MissingColumns`), and
     `ResourceLimit`.
     """
-    answer = run_in_child(
-        "workers.executors.ingest_preview:look",
-        to_json(spec),
-        memory_mb=MEMORY_MB,
-        cpu_seconds=SECONDS,
-        wall_seconds=SECONDS,
-    )
+    with TemporaryDirectory(prefix="assay-sample-") as name:
+        files = source_of(spec).sample(spec, Path(name), access)
+        answer = run_in_child(
+            "workers.executors.ingest_preview:look",
+            {"spec": to_json(spec), "files": [to_json(file) for file in files]},
+            memory_mb=MEMORY_MB,
+            cpu_seconds=SECONDS,
+            wall_seconds=SECONDS,
+        )
     return from_json(Preview, answer)
 
 
-def look(spec: dict[str, Any]) -> dict[str, Any]:
+def look(request: dict[str, Any]) -> dict[str, Any]:
     """In the child: the preview as JSON values."""
-    return to_json(_preview(from_json(IngestFileSpec, spec)))
+    files = [from_json(LandedFile, file) for file in request["files"]]
+    return to_json(_preview(from_json(IngestSpec, request["spec"]), files))
 
 
-def _preview(spec: IngestFileSpec) -> Preview:
+def _preview(spec: IngestSpec, landed: Sequence[LandedFile]) -> Preview:
     with TemporaryDirectory(prefix="assay-preview-") as name:
         folder = Path(name)
-        files = open_landed(spec, _as_landed(spec), folder, GLANCE_BYTES)
+        files = open_landed(spec, landed, folder, GLANCE_BYTES)
         reader = READERS[spec.format]
         sample = reader.sample(files, spec)
         plans = [_from_text(plan) for plan in resolve(spec, files, sample).plans]
@@ -70,13 +74,6 @@ def _preview(spec: IngestFileSpec) -> Preview:
         rejected=tuple(_refused(sample, rows, plans, files)),
         rows_sampled=len(sample.rows) + len(sample.rejected),
     )
-
-
-def _as_landed(spec: IngestFileSpec) -> list[LandedFile]:
-    """The source's files where they are: a preview lands nothing."""
-    if gone := [file.name for file in spec.files if not Path(file.uri).is_file()]:
-        raise SourceMissing(f"{', '.join(gone)} is not there.", hint="Upload it again, or correct the job's path.")
-    return [LandedFile(uri=file.uri, name=file.name, size=0, sha256="") for file in spec.files]
 
 
 def _from_text(plan: ColumnPlan) -> ColumnPlan:

@@ -11,7 +11,7 @@ from ..errors import BadRows
 from ..lake.paths import date_folder
 from ..lake.store import open_store, reaching
 from ..readers.base import FILE, ROW, PlainFile
-from ..specs import IngestFileSpec
+from ..specs import IngestSpec
 from .ingest_rows import Reading
 
 TOP_REASONS = 5
@@ -51,7 +51,7 @@ def _of_file(file: PlainFile, bad: pl.LazyFrame) -> list[pl.LazyFrame]:
     return [frame.select(*_KEPT, _line=line, _source_file=pl.lit(file.name)) for frame in frames]
 
 
-def write_quarantine(spec: IngestFileSpec, refused: pl.LazyFrame, folder: Path) -> tuple[str, int, dict[str, int]]:
+def write_quarantine(spec: IngestSpec, refused: pl.LazyFrame, folder: Path) -> tuple[str, int, dict[str, int]]:
     """Keep the refused rows in the lake: the file's address, its rows (from its footer) and how many by reason.
 
     The file has the run's name and is replaced whole, so trying a run again
@@ -76,7 +76,7 @@ def reasons_of(refused: pl.LazyFrame) -> dict[str, int]:
     return {f"{column}: {rule}" if column else rule: rows for column, rule, rows in counts.iter_rows()}
 
 
-def refuse(spec: IngestFileSpec, refused: pl.LazyFrame) -> None:
+def refuse(spec: IngestSpec, refused: pl.LazyFrame) -> None:
     """Raises `BadRows` about the first refused row, if there is one: the job allows none."""
     first = refused.sort("_source_file", "_line").head(1).collect()
     if first.is_empty():
@@ -107,7 +107,7 @@ def _remedy(rule: str) -> str:
     return remedies.get(rule, "check the job's format and delimiter")
 
 
-def check_threshold(spec: IngestFileSpec, rows_read: int, rows: int, reasons: dict[str, int], path: str) -> None:
+def check_threshold(spec: IngestSpec, rows_read: int, rows: int, reasons: dict[str, int], path: str) -> None:
     """Raises `BadRows` when more than the job's share of the rows was refused. Their file is kept."""
     share = rows / rows_read if rows_read else 0.0
     if share <= spec.bad_row_threshold:

@@ -14,7 +14,7 @@ from ..lake.stage import Staging
 from ..readers import READERS
 from ..readers.base import FILE, ROW, SUSPECT, PlainFile, Sample
 from ..readers.casts import ColumnPlan, source, typed, unfit
-from ..specs import IngestFileSpec
+from ..specs import IngestSpec
 
 _OK = "__ok"
 _VALUE = "__value_"  # in front of a typed column's name, while its text is still needed
@@ -36,7 +36,7 @@ class _Pass:
 
 
 def stage_rows(
-    spec: IngestFileSpec,
+    spec: IngestSpec,
     files: Sequence[PlainFile],
     sample: Sample,
     plans: Sequence[ColumnPlan],
@@ -65,7 +65,7 @@ def stage_rows(
 
 
 def _is_trustworthy(
-    spec: IngestFileSpec, files: Sequence[PlainFile], plans: Sequence[ColumnPlan], staging: Staging, bad: Path
+    spec: IngestSpec, files: Sequence[PlainFile], plans: Sequence[ColumnPlan], staging: Staging, bad: Path
 ) -> bool:
     try:
         done = _route(spec, files, plans, staging, bad)
@@ -76,7 +76,7 @@ def _is_trustworthy(
 
 
 def _route(
-    spec: IngestFileSpec, files: Sequence[PlainFile], plans: Sequence[ColumnPlan], staging: Staging, bad: Path
+    spec: IngestSpec, files: Sequence[PlainFile], plans: Sequence[ColumnPlan], staging: Staging, bad: Path
 ) -> _Pass:
     rows = _rows(spec, files, plans)
     constant = {"_ingest_date": spec.ingested_at.astimezone(UTC).date()}
@@ -96,7 +96,7 @@ def _route(
     return _Pass(suspects=suspects, bad_rows=refused)
 
 
-def _rows(spec: IngestFileSpec, files: Sequence[PlainFile], plans: Sequence[ColumnPlan]) -> pl.LazyFrame:
+def _rows(spec: IngestSpec, files: Sequence[PlainFile], plans: Sequence[ColumnPlan]) -> pl.LazyFrame:
     """All files' rows, judged."""
     reader = READERS[spec.format]
     scans = [
@@ -126,7 +126,7 @@ def good_values(rows: pl.LazyFrame, plans: Sequence[ColumnPlan], *added: pl.Expr
     return rows.filter(_OK).select(*values, *added)
 
 
-def _provenance(spec: IngestFileSpec, files: Sequence[PlainFile]) -> list[pl.Expr]:
+def _provenance(spec: IngestSpec, files: Sequence[PlainFile]) -> list[pl.Expr]:
     names = {file.number: file.name for file in files}
     whence = pl.lit(files[0].name) if len(files) == 1 else pl.col(FILE).replace_strict(names, return_dtype=pl.String)
     moment = pl.lit(spec.ingested_at.astimezone(UTC), dtype=pl.Datetime("us", "UTC"))

@@ -14,7 +14,7 @@ from ..readers.infer import fitting_share, infer, is_wider, plan_for
 from ..readers.names import PROVENANCE
 from ..results import SchemaChange
 from ..schema import parse_type
-from ..specs import Column, IngestFileSpec
+from ..specs import Column, IngestSpec
 
 MAX_TOLERANCE = 0.2
 _PROVENANCE_TYPES = {
@@ -33,18 +33,18 @@ class Resolution:
     changes: tuple[SchemaChange, ...] = ()
     notes: tuple[str, ...] = ()  # for the run's log
 
-    def table_columns(self, spec: IngestFileSpec) -> tuple[Column, ...]:
+    def table_columns(self, spec: IngestSpec) -> tuple[Column, ...]:
         """The source's columns, then those that Bronze adds."""
         own = (Column(name=plan.name, type=plan.type, nullable=plan.nullable) for plan in self.plans)
         return (*own, *(Column(name=name, type=_PROVENANCE_TYPES[name]) for name in provenance_of(spec)))
 
 
-def provenance_of(spec: IngestFileSpec) -> tuple[str, ...]:
+def provenance_of(spec: IngestSpec) -> tuple[str, ...]:
     """The names of the columns that Bronze adds in this run."""
     return tuple(name for name in PROVENANCE if name != "_ingest_date" or name in spec.target.partition_by)
 
 
-def resolve(spec: IngestFileSpec, files: Sequence[PlainFile], sample: Sample) -> Resolution:
+def resolve(spec: IngestSpec, files: Sequence[PlainFile], sample: Sample) -> Resolution:
     """Settle every column's type and format.
 
     `user`: the job's columns and no others. `infer` and `evolve`: the
@@ -87,7 +87,7 @@ def _require(columns: Iterable[Column], files: Sequence[PlainFile]) -> None:
             )
 
 
-def _settled(column: Column, sample: Sample, spec: IngestFileSpec) -> ColumnPlan:
+def _settled(column: Column, sample: Sample, spec: IngestSpec) -> ColumnPlan:
     told = sample.plans.get(column.name)
     if told and told.type == column.type:
         return replace(told, nullable=column.nullable)
@@ -97,18 +97,18 @@ def _settled(column: Column, sample: Sample, spec: IngestFileSpec) -> ColumnPlan
     return plan_for(column.name, column.type, texts, nullable=column.nullable)
 
 
-def _tolerance(spec: IngestFileSpec) -> float:
+def _tolerance(spec: IngestSpec) -> float:
     """How much of a column may be misfits and still not decide its type: only what may go to quarantine."""
     return min(spec.bad_row_threshold, MAX_TOLERANCE) if spec.error_handling == "quarantine" else 0.0
 
 
-def _inferred(name: str, sample: Sample, spec: IngestFileSpec) -> ColumnPlan:
+def _inferred(name: str, sample: Sample, spec: IngestSpec) -> ColumnPlan:
     if name in sample.plans:
         return sample.plans[name]
     return infer(sample.rows.get_column(name), _tolerance(spec))
 
 
-def _evolved(column: Column, sample: Sample, spec: IngestFileSpec) -> ColumnPlan:
+def _evolved(column: Column, sample: Sample, spec: IngestSpec) -> ColumnPlan:
     plan, told = _settled(column, sample, spec), sample.plans.get(column.name)
     if plan.is_nested and told and spec.write_mode == "overwrite":
         return replace(told, nullable=column.nullable)

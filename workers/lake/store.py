@@ -67,14 +67,22 @@ class Store:
         """The file's bytes, seekable. Raises FileNotFoundError."""
         return self.filesystem.open_input_file(self.path_of(key))
 
-    def write(self, key: str, source: BinaryIO, on_bytes: Callable[[int], None] | None = None) -> Written:
+    def write(
+        self,
+        key: str,
+        source: BinaryIO,
+        on_bytes: Callable[[int], None] | None = None,
+        *,
+        is_durable: bool = True,
+    ) -> Written:
         """Copy `source` there in chunks, hashing on the way; nobody sees half a file.
 
         `on_bytes` hears how many bytes are done after each chunk, and may raise to stop.
+        What need not survive a power cut yet is quicker; `sync` makes up for it.
         """
         path = self.path_of(key)
         if self.is_local:
-            return _write_local(Path(path), source, on_bytes)
+            return _write_local(Path(path), source, on_bytes, is_durable)
         return _write_object(self.filesystem, path, source, on_bytes)
 
     def create(self, key: str, content: bytes) -> bool:
@@ -166,19 +174,21 @@ def reaching(uri: str) -> Iterator[None]:
         ) from error
 
 
-def _write_local(path: Path, source: BinaryIO, on_bytes: Callable[[int], None] | None) -> Written:
+def _write_local(path: Path, source: BinaryIO, on_bytes: Callable[[int], None] | None, is_durable: bool) -> Written:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         with part.open("xb") as sink:
             written = _copy(source, sink.write, on_bytes)
-            sink.flush()
-            os.fsync(sink.fileno())
+            if is_durable:
+                sink.flush()
+                os.fsync(sink.fileno())
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-    _fsync(path.parent)
+    if is_durable:
+        _fsync(path.parent)
     return written
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import polars as pl
 
-from ..specs import IngestFileSpec
+from ..specs import IngestSpec
 
 if TYPE_CHECKING:
     from .casts import ColumnPlan
@@ -101,23 +101,23 @@ class Reader(Protocol):
     SELF_DESCRIBING: bool  # each record names and types its values: keys may be absent, values nested
 
     def open_files(
-        self, files: Sequence[PlainFile], spec: IngestFileSpec, folder: Path, *, is_glance: bool = False
+        self, files: Sequence[PlainFile], spec: IngestSpec, folder: Path, *, is_glance: bool = False
     ) -> list[PlainFile]:
         """Find each file's columns and where its records start. Raises `UnreadableSource`.
 
         A glance looks no further than the sample will, and forgives a file that is cut off.
         """
 
-    def sample(self, files: Sequence[PlainFile], spec: IngestFileSpec) -> Sample:
+    def sample(self, files: Sequence[PlainFile], spec: IngestSpec) -> Sample:
         """What the files look like, read exactly and in bounded memory."""
 
-    def scan(self, file: PlainFile, plans: Sequence[ColumnPlan], spec: IngestFileSpec) -> pl.LazyFrame:
+    def scan(self, file: PlainFile, plans: Sequence[ColumnPlan], spec: IngestSpec) -> pl.LazyFrame:
         """The planned columns, as their plans expect them, with `ROW` and `SUSPECT`."""
 
-    def count(self, file: PlainFile, spec: IngestFileSpec) -> int:
+    def count(self, file: PlainFile, spec: IngestSpec) -> int:
         """The records in a file, counted apart from reading them."""
 
-    def examine(self, file: PlainFile, plans: Sequence[ColumnPlan], spec: IngestFileSpec, folder: Path) -> PlainFile:
+    def examine(self, file: PlainFile, plans: Sequence[ColumnPlan], spec: IngestSpec, folder: Path) -> PlainFile:
         """The exact look: set aside every record that is no row, and leave a file that scans without a doubt."""
 
     def exact_plans(self, plans: Sequence[ColumnPlan]) -> tuple[ColumnPlan, ...]:

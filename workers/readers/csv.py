@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from ..errors import UnreadableSource
-from ..specs import CsvOptions, IngestFileSpec
+from ..specs import CsvOptions, IngestSpec
 from .base import ROW, SUSPECT, Fault, PlainFile, Rejected, Sample
 from .casts import ColumnPlan
 from .clean import CleanCopy
@@ -29,13 +29,13 @@ HEAD_BYTES = 4 << 20
 
 
 def open_files(
-    files: Sequence[PlainFile], spec: IngestFileSpec, folder: Path, *, is_glance: bool = False
+    files: Sequence[PlainFile], spec: IngestSpec, folder: Path, *, is_glance: bool = False
 ) -> list[PlainFile]:
     """Find each file's header and first record. Raises `UnreadableSource` for a file without even a header."""
     return [_open(file, spec) for file in files]
 
 
-def _open(file: PlainFile, spec: IngestFileSpec) -> PlainFile:
+def _open(file: PlainFile, spec: IngestSpec) -> PlainFile:
     options, dialect = spec.csv, Dialect.of(spec.csv)
     with file.path.open("rb") as source:
         for _ in range(options.skip_rows):
@@ -69,7 +69,7 @@ def _header(source: io.BufferedReader, dialect: Dialect, name: str) -> tuple[str
     raise UnreadableSource(f"{name} is empty: it has not even a header.", hint="Check what the source sent.")
 
 
-def _numbered(source: io.BufferedReader, dialect: Dialect, spec: IngestFileSpec) -> tuple[str, ...]:
+def _numbered(source: io.BufferedReader, dialect: Dialect, spec: IngestSpec) -> tuple[str, ...]:
     """The names of a file without a header: those that Bronze or the job has, else `column_1` and so on."""
     start = source.tell()
     widths = Counter(len(row) for row in _rows(source, dialect, None, SAMPLE_ROWS))
@@ -81,7 +81,7 @@ def _numbered(source: io.BufferedReader, dialect: Dialect, spec: IngestFileSpec)
     return known + tuple(f"column_{number}" for number in range(len(known) + 1, usual + 1))
 
 
-def sample(files: Sequence[PlainFile], spec: IngestFileSpec) -> Sample:
+def sample(files: Sequence[PlainFile], spec: IngestSpec) -> Sample:
     """Up to 10,000 records from the heads of up to 20 files, and some from the middle and end of large ones."""
     dialect, chosen = Dialect.of(spec.csv), files[:SAMPLED_FILES]
     frames, rejected, is_suspect = [], [], False
@@ -148,7 +148,7 @@ def _frame(rows: list[list[str]], header: tuple[str, ...], options: CsvOptions) 
     return frame.with_columns(pl.when(~pl.all().is_in(options.null_values)).then(pl.all()))
 
 
-def scan(file: PlainFile, plans: Sequence[ColumnPlan], spec: IngestFileSpec) -> pl.LazyFrame:
+def scan(file: PlainFile, plans: Sequence[ColumnPlan], spec: IngestSpec) -> pl.LazyFrame:
     """The planned columns as text; a column that the file lacks is null."""
     rows = _scan(file, spec.csv, row_index=ROW)
     there = set(file.header)
@@ -207,12 +207,12 @@ def _suspect(file: PlainFile, plans: Sequence[ColumnPlan], options: CsvOptions) 
     return pl.any_horizontal(signs).fill_null(False).alias(SUSPECT)
 
 
-def count(file: PlainFile, spec: IngestFileSpec) -> int:
+def count(file: PlainFile, spec: IngestSpec) -> int:
     """The records in a file: of an exact one as the splitter counted, else by Polars' own line counter."""
     return file.rows if file.is_exact else _scan(file, spec.csv).select(pl.len()).collect().item()
 
 
-def examine(file: PlainFile, plans: Sequence[ColumnPlan], spec: IngestFileSpec, folder: Path) -> PlainFile:
+def examine(file: PlainFile, plans: Sequence[ColumnPlan], spec: IngestSpec, folder: Path) -> PlainFile:
     """Set aside what is no record of the header's width, by the letter of RFC 4180."""
     copy = CleanCopy(file, folder)
     with file.path.open("rb") as source:

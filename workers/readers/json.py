@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import UnreadableSource
-from ..specs import IngestFileSpec
+from ..specs import IngestSpec
 from . import ndjson
 from .base import PlainFile
 from .ndjson import count, exact_plans, examine, sample, scan
@@ -30,7 +30,7 @@ _BLANK = re.compile(r"[ \t\r\n]*")
 
 
 def open_files(
-    files: Sequence[PlainFile], spec: IngestFileSpec, folder: Path, *, is_glance: bool = False
+    files: Sequence[PlainFile], spec: IngestSpec, folder: Path, *, is_glance: bool = False
 ) -> list[PlainFile]:
     """Each document's records as NDJSON. Raises `UnreadableSource` where a document is broken, saying where."""
     converted = []

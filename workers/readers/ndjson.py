@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, NamedTuple
 import polars as pl
 
 from ..schema import parse_type
-from ..specs import IngestFileSpec
+from ..specs import IngestSpec
 from .base import ROW, SUSPECT, Fault, PlainFile, Rejected, Sample
 from .casts import ColumnPlan
 from .clean import CleanCopy
@@ -47,7 +47,7 @@ _LONG_NUMBER = re.compile(rb"\d{38}|\d[eE]\+?\d{3}")
 
 
 def open_files(
-    files: Sequence[PlainFile], spec: IngestFileSpec, folder: Path, *, is_glance: bool = False
+    files: Sequence[PlainFile], spec: IngestSpec, folder: Path, *, is_glance: bool = False
 ) -> list[PlainFile]:
     """Find each file's keys: all of them, unless the job declares its columns or it is only a glance.
 
@@ -78,7 +78,7 @@ def _without_wildcards(path: Path, link: Path) -> Path:
     return link
 
 
-def _whole_shape(file: PlainFile, spec: IngestFileSpec, folder: Path) -> tuple[PlainFile, Shape]:
+def _whole_shape(file: PlainFile, spec: IngestSpec, folder: Path) -> tuple[PlainFile, Shape]:
     """What all records hold, and the file, examined if need be."""
     if (shape := _inferred(file.path)) is not None:
         return replace(file, proven=shape), shape
@@ -101,7 +101,7 @@ def _inferred(path: Path) -> Shape:
     return {name: shape_of_dtype(dtype) for name, dtype in schema.items()}
 
 
-def sample(files: Sequence[PlainFile], spec: IngestFileSpec) -> Sample:
+def sample(files: Sequence[PlainFile], spec: IngestSpec) -> Sample:
     """Records from the heads of up to 20 files, and some from the middle and end of large ones."""
     chosen, frames, rejected = files[:SAMPLED_FILES], [], []
     for file in chosen:
@@ -168,7 +168,7 @@ def _rejected_in_head(file: PlainFile) -> list[Rejected]:
     return refused
 
 
-def scan(file: PlainFile, plans: Sequence[ColumnPlan], spec: IngestFileSpec) -> pl.LazyFrame:
+def scan(file: PlainFile, plans: Sequence[ColumnPlan], spec: IngestSpec) -> pl.LazyFrame:
     """The planned columns: nested and natively typed values as such, the rest as text."""
     keys = dict(zip(file.header, file.keys, strict=True))
     wanted = {keys[plan.name]: _read_type(plan) for plan in plans if plan.name in keys}
@@ -206,14 +206,14 @@ def _read_type(plan: ColumnPlan) -> pl.DataType:
     return parse_type(plan.type)
 
 
-def count(file: PlainFile, spec: IngestFileSpec) -> int:
+def count(file: PlainFile, spec: IngestSpec) -> int:
     """The records in a file: of an exact one as they were examined, else by Polars' own line counter."""
     if file.is_exact:
         return file.rows
     return pl.scan_ndjson(file.path, schema={"any": pl.String}).select(pl.len()).collect().item()
 
 
-def examine(file: PlainFile, plans: Sequence[ColumnPlan], spec: IngestFileSpec, folder: Path) -> PlainFile:
+def examine(file: PlainFile, plans: Sequence[ColumnPlan], spec: IngestSpec, folder: Path) -> PlainFile:
     """Set aside each line that is no JSON object, or whose nested values are not of their column's type."""
     if whole := file.examined:
         file = replace(file, path=whole.path, rows=None, rejected=(), examined=None)

@@ -6,10 +6,16 @@ from pathlib import Path
 import pytest
 
 from workers.errors import Cancelled, SourceMissing
-from workers.lake.landing import land
+from workers.lake.landing import Landed, Landing, land_files
+from workers.progress import silent
 from workers.specs import SourceFile
 
 AT = datetime(2026, 11, 22, 23, 30, tzinfo=UTC)
+
+
+def land(files, landing_uri, run_id, at, progress=silent) -> Landed:
+    landing = Landing(landing_uri, run_id, at)
+    return landing.landed() or land_files(files, landing, progress)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from workers.errors import AuditFailed, LakeUnavailable
-from workers.lake.landing import land
+from workers.lake.landing import Landing, land_files
 from workers.lake.maintain import vacuum
 from workers.lake.publish import publish, restore
 from workers.lake.stage import Staging
@@ -56,12 +56,13 @@ def test_landing_works_on_s3(s3_lake, tmp_path):
     (tmp_path / "orders.csv").write_bytes(content)
     files = (SourceFile(uri=str(tmp_path / "orders.csv"), name="orders.csv"),)
     at = datetime(2026, 11, 22, tzinfo=UTC)
-    landed = land(files, f"{s3_lake}/landing/shop/orders", "run-1", at)
+    landing = f"{s3_lake}/landing/shop/orders"
+    landed = land_files(files, Landing(landing, "run-1", at))
     store = open_store(landed.path)
     with store.open("orders.csv") as file:
         assert file.readall() == content
     assert sorted(entry.key for entry in store.list()) == ["manifest.json", "orders.csv"]
-    assert land(files, f"{s3_lake}/landing/shop/orders", "run-1", at) == landed
+    assert Landing(landing, "run-1", at).landed() == landed
 
 
 def test_a_write_that_breaks_off_leaves_no_object(s3_lake):

@@ -1,4 +1,4 @@
-"""Files in, one version of a Bronze table out."""
+"""A source in, one version of a Bronze table out."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from ..access import NOTHING, Access
 from ..checks.balance import check_balance
-from ..lake.landing import Landed, LandedFile, land
+from ..lake.landing import Landed, LandedFile, Landing
 from ..lake.publish import already_published, publish
 from ..lake.stage import Staging
 from ..lake.table import open_table
@@ -19,15 +20,16 @@ from ..readers.base import PlainFile
 from ..readers.names import aligned
 from ..readers.unpack import plain_files
 from ..results import Published, SchemaChange, StepResult
-from ..specs import IngestFileSpec
+from ..sources import source_of
+from ..specs import IngestSpec
 from .clock import Clock
 from .ingest_quarantine import check_threshold, refuse, refused_rows, write_quarantine
 from .ingest_rows import Reading, stage_rows
 from .ingest_schema import Resolution, resolve
 
 
-def run_ingest_file(spec: IngestFileSpec, progress: Progress = silent) -> StepResult:
-    """Land the files, type their rows, set aside what is no row, audit, and publish the rest in one commit.
+def run_ingest(spec: IngestSpec, progress: Progress = silent, access: Access = NOTHING) -> StepResult:
+    """Land what the source has, type its rows, set aside what is no row, audit, and publish the rest in one commit.
 
     The table gets the source's columns and `_ingested_at`, `_run_id`,
     `_source_file` and, when it is partitioned by it, `_ingest_date`. Blank
@@ -41,7 +43,7 @@ def run_ingest_file(spec: IngestFileSpec, progress: Progress = silent) -> StepRe
         return _reported_again(spec, before)
     clock = Clock()
     with clock("land"):
-        landed = land(spec.files, spec.landing_uri, spec.run_id, spec.ingested_at, progress)
+        landed = land(spec, access, progress)
     with TemporaryDirectory(prefix="assay-ingest-") as name, Staging(spec.target, spec.run_id) as staging:
         folder = Path(name)
         with clock("read"):
@@ -67,8 +69,14 @@ def run_ingest_file(spec: IngestFileSpec, progress: Progress = silent) -> StepRe
     return _result(spec, facts, published, clock.seconds)
 
 
+def land(spec: IngestSpec, access: Access, progress: Progress = silent) -> Landed:
+    """What the run's landing holds: brought there now, or by an earlier try of the run."""
+    landing = Landing(spec.landing_uri, spec.run_id, spec.ingested_at)
+    return landing.landed() or source_of(spec).land(spec, landing, access, progress)
+
+
 def _read(
-    spec: IngestFileSpec, landed: Landed, staging: Staging, folder: Path, progress: Progress
+    spec: IngestSpec, landed: Landed, staging: Staging, folder: Path, progress: Progress
 ) -> tuple[Resolution, Reading]:
     files = open_landed(spec, landed.files, folder)
     sample = READERS[spec.format].sample(files, spec)
@@ -79,7 +87,7 @@ def _read(
 
 
 def open_landed(
-    spec: IngestFileSpec, landed: Sequence[LandedFile], folder: Path, glance_bytes: int | None = None
+    spec: IngestSpec, landed: Sequence[LandedFile], folder: Path, glance_bytes: int | None = None
 ) -> list[PlainFile]:
     """The files ready to be read: unpacked, in UTF-8, their columns known and spelled as the table spells them."""
     encoding = spec.csv.encoding if spec.format == "csv" else "utf-8"
@@ -89,7 +97,7 @@ def open_landed(
     return [replace(file, header=header) for file, header in zip(files, headers, strict=True)]
 
 
-def _audit(spec: IngestFileSpec, reading: Reading, staging: Staging, folder: Path) -> dict[str, Any]:
+def _audit(spec: IngestSpec, reading: Reading, staging: Staging, folder: Path) -> dict[str, Any]:
     """The run's facts, once they hold. Raises `BadRows` and `RowsDoNotBalance`."""
     refused = refused_rows(reading, spec.run_id)
     if spec.error_handling == "fail":
@@ -110,17 +118,17 @@ def _audit(spec: IngestFileSpec, reading: Reading, staging: Staging, folder: Pat
     }
 
 
-def _in_lake(spec: IngestFileSpec, uri: str) -> str:
+def _in_lake(spec: IngestSpec, uri: str) -> str:
     """The address relative to the lake, whose root is what stands in front of the job's landing folder."""
     return uri.removeprefix(spec.landing_uri.rstrip("/").removesuffix(f"landing/{spec.workflow}/{spec.job}"))
 
 
-def _reported_again(spec: IngestFileSpec, published: Published) -> StepResult:
+def _reported_again(spec: IngestSpec, published: Published) -> StepResult:
     commit = next(commit for commit in open_table(spec.target.uri).history() if commit.run_id == spec.run_id)
     return _result(spec, commit.metadata, published, {})
 
 
-def _result(spec: IngestFileSpec, facts: dict[str, Any], published: Published, seconds: dict[str, float]) -> StepResult:
+def _result(spec: IngestSpec, facts: dict[str, Any], published: Published, seconds: dict[str, float]) -> StepResult:
     """The result from what the commit carries, so that a run reports the same however often it is asked."""
     return StepResult(
         rows_read=facts["rows_read"],
