@@ -52,7 +52,7 @@ $(BIN)/python:
 
 # Needs uv. Nothing that names a package index may end up in the files.
 lock:
-	cd requirements && for set in base demo dev; do $(LOCK) $$([ $$set = demo ] && echo --no-deps) $$set.in -o $$set.txt || exit 1; done
+	cd requirements && for set in base demo dev dlt; do $(LOCK) $$([ $$set = demo ] && echo --no-deps) $$set.in -o $$set.txt || exit 1; done
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis

@@ -2,11 +2,12 @@
 
     compare("CSV", {"bare": "benchmarks.x:bare", "ours": "benchmarks.x:ours"}, {"path": …}, repeat=3)
 
-A side is `module:function`; it is called with the facts as keyword arguments,
-twice in a fresh process, to warm up and on the clock, `repeat` times, the
-sides taking turns. The figures are the median wall and processor seconds of
-one call (on a busy machine trust the latter) and the highest anonymous memory
-of the process and its children in any of them.
+A side is `module:function`, with `dlt:` in front where it runs in dlt's own
+environment; it is called with the facts as keyword arguments, twice in a fresh
+process, to warm up and on the clock, `repeat` times, the sides taking turns.
+The figures are the median wall and processor seconds of one call (on a busy
+machine trust the latter) and the highest anonymous memory of the process and
+its children in any of them.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+from benchmarks import dlt_environment
 
 ROOT = Path(__file__).parents[1]
 POLL_SECONDS = 0.02
@@ -76,8 +79,15 @@ def compare(
 
 def _run(function: str, *facts: Mapping[str, Any]) -> tuple[float, float, float]:
     """Wall and processor seconds of a warm call, as the child tells them, and the peak that we see from outside."""
+    interpreter = dlt_environment.python() if function.startswith("dlt:") else sys.executable
     child = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.harness", function, *(json.dumps(dict(call)) for call in facts)],
+        [
+            interpreter,
+            "-m",
+            "benchmarks.harness",
+            function.removeprefix("dlt:"),
+            *(json.dumps(dict(call)) for call in facts),
+        ],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
