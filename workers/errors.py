@@ -58,6 +58,12 @@ class SourceMissing(AssayError):
     code = "source_missing"
 
 
+class AddressRefused(AssayError):
+    """The network policy does not let Assay connect there."""
+
+    code = "address_refused"
+
+
 class UnreadableSource(AssayError):
     """The bytes are not what the job says they are: wrong format, encoding or archive."""
 
