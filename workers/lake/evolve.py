@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -12,17 +14,9 @@ from deltalake import DeltaTable, Field, Schema
 from ..errors import InvalidSpec, SchemaChanged
 from ..schema import columns_of, parse_type, type_name
 from ..specs import Column
+from .lattice import LARGEST_EXACT, converted, holds, least_holding
 
 LOGICAL_TYPE = "assay.type"  # in a Delta field's metadata: `json` and `time` are stored as text
-_INTEGERS = ("int8", "int16", "int32", "int64")
-_DIGITS = {"int8": 3, "int16": 5, "int32": 10, "int64": 19}
-_WIDER = {
-    "float32": {"float64"},
-    "int8": {"float32", "float64"},
-    "int16": {"float32", "float64"},
-    "int32": {"float64"},
-    "date": {"timestamp"},
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +39,37 @@ def stored_name(written: str) -> str:
 
 
 def can_widen(old: str, new: str) -> bool:
-    """Whether every value of the old type is one of the new type too."""
-    if new == "string" and old in {*_INTEGERS, "boolean", "date"}:
-        return True
-    if old in _INTEGERS and new in _INTEGERS:
-        return _INTEGERS.index(old) <= _INTEGERS.index(new)
-    before, after = parse_type(old), parse_type(new)
-    if isinstance(after, pl.Decimal) and (old in _DIGITS or isinstance(before, pl.Decimal)):
-        digits, scale = (_DIGITS[old], 0) if old in _DIGITS else (before.precision - before.scale, before.scale)
-        return after.scale >= scale and after.precision - after.scale >= digits
-    return new in _WIDER.get(old, ())
+    """Whether every value of the old type has an exact place in the new one, so that rows can be rewritten."""
+    return holds(new, old)
 
 
-def evolve(table: tuple[Column, ...], new: tuple[Column, ...], dataset: str) -> Evolution:
-    """What an append of rows with the columns `new` does to the table's. Raises `SchemaChanged` when it cannot be."""
+def is_exact_in_float64(delta: DeltaTable, column: str) -> bool:
+    """Whether the log's statistics prove that a float64 holds every value of an integer column."""
+    return all(_is_exact(file, column) for file in pa.table(delta.get_add_actions(flatten=True)).to_pylist())
+
+
+def _is_exact(file: dict[str, Any], column: str) -> bool:
+    low, high = file.get(f"min.{column}"), file.get(f"max.{column}")
+    if low is None or high is None:
+        # No bounds: the file has no value there, or does not tell.
+        return file["num_records"] is not None and file.get(f"null_count.{column}") == file["num_records"]
+    return -LARGEST_EXACT <= low <= high <= LARGEST_EXACT
+
+
+def _is_never_exact(column: str) -> bool:
+    return False
+
+
+def evolve(
+    table: tuple[Column, ...],
+    new: tuple[Column, ...],
+    dataset: str,
+    is_exact: Callable[[str], bool] = _is_never_exact,
+) -> Evolution:
+    """What an append of rows with the columns `new` does to the table's. Raises `SchemaChanged` when it cannot be.
+
+    An int64 column becomes float64 only if `is_exact` says so of its values.
+    """
     given = {column.name: column for column in new}
     if missing := [old.name for old in table if old.name not in given and not old.nullable]:
         raise SchemaChanged(
@@ -73,7 +84,7 @@ def evolve(table: tuple[Column, ...], new: tuple[Column, ...], dataset: str) -> 
             hint="Make the new column nullable, or replace the whole table.",
             columns=required,
         )
-    merged = tuple(_merge(old, given.get(old.name, old), dataset) for old in table)
+    merged = tuple(_merge(old, given.get(old.name, old), dataset, is_exact) for old in table)
     added = tuple(column for column in new if column.name not in known)
     return Evolution(
         columns=merged + added,
@@ -83,14 +94,12 @@ def evolve(table: tuple[Column, ...], new: tuple[Column, ...], dataset: str) -> 
     )
 
 
-def _merge(old: Column, new: Column, dataset: str) -> Column:
-    nullable = old.nullable or new.nullable
-    kind = None
-    if old.type == new.type or {old.type, new.type} == {"json", "string"} or (old.type, new.type) == ("string", "time"):
-        kind = old.type
-    elif can_widen(old.type, new.type):
-        kind = new.type
-    if kind is None:
+def _merge(old: Column, new: Column, dataset: str, is_exact: Callable[[str], bool]) -> Column:
+    kind = least_holding(old.type, new.type)
+    if (old.type, new.type) == ("int64", "float64") and is_exact(old.name):
+        kind = "float64"
+    # The new rows lie in files already: the table can take their type, not they the table's.
+    if kind is None or stored_name(kind) != stored_name(new.type):
         raise SchemaChanged(
             f"{dataset}.{old.name} is {old.type}; the new rows have {new.type}.",
             hint=f"Cast the column to {old.type}, or replace the whole table.",
@@ -98,7 +107,7 @@ def _merge(old: Column, new: Column, dataset: str) -> Column:
             old=old.type,
             new=new.type,
         )
-    return Column(name=old.name, type=kind, nullable=nullable)
+    return Column(name=old.name, type=kind, nullable=old.nullable or new.nullable)
 
 
 def needs_plain_timestamps(columns: tuple[Column, ...]) -> bool:
@@ -143,7 +152,11 @@ def widened_rows(uri: str, change: Evolution, partition_by: tuple[str, ...], sto
     held = rows.collect_schema()
     wanted = {column.name: storage_type(parse_type(column.type)) for column in change.columns}
     return rows.select(
-        (pl.col(name) if name in held else pl.lit(None)).cast(dtype).alias(name)
+        (
+            converted(pl.col(name), type_name(held[name]), stored_name(type_name(dtype)))
+            if name in held
+            else pl.lit(None, dtype=dtype)
+        ).alias(name)
         for name, dtype in wanted.items()
         if name not in partition_by
     )

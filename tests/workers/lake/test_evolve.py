@@ -1,5 +1,5 @@
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 
 import polars as pl
 import pytest
@@ -12,6 +12,9 @@ from workers.specs import Column
 from .conftest import load, rows_of
 
 DAY = date(2026, 11, 22)
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+A_STRUCT = pl.Struct({"a": pl.Int64})
+AN_AB_STRUCT = pl.Struct({"a": pl.Int64, "b": pl.String})
 
 
 def types_of(target):
@@ -43,14 +46,37 @@ def test_rows_that_lack_a_column_leave_it_null(target):
         (frame(pl.Float32, 0.5), frame(pl.Float64, 0.1), [(0.1,), (0.5,)]),
         (frame(pl.Int64, 7), frame(pl.String, "n/a"), [("7",), ("n/a",)]),
         (frame(pl.Boolean, True), frame(pl.String, "maybe"), [("maybe",), ("true",)]),
+        (frame(pl.Float64, 1e-7), frame(pl.String, "n/a"), [("1e-7",), ("n/a",)]),
+        (frame(pl.Datetime("us", "UTC"), NOON), frame(pl.String, "n/a"), [("2026-11-22T12:00:00Z",), ("n/a",)]),
+        (frame(pl.Int64, 2**53), frame(pl.Float64, 0.1), [(0.1,), (9007199254740992.0,)]),
+        (
+            frame(A_STRUCT, {"a": 1}),
+            frame(AN_AB_STRUCT, {"a": 2, "b": "x"}),
+            [({"a": 1, "b": None},), ({"a": 2, "b": "x"},)],
+        ),
+        (frame(pl.List(A_STRUCT), [{"a": 1}]), frame(pl.List(AN_AB_STRUCT), []), [([],), ([{"a": 1, "b": None}],)]),
     ],
 )
 def test_a_type_is_widened_in_one_commit_and_old_rows_with_it(target, old, new, wanted):
     load(target, old)
     published = load(target, new)
     assert (published.version, published.rows, published.table_rows) == (1, 1, 2)
-    assert rows_of(target) == wanted
+    assert sorted(open_table(target.uri).scan().collect().rows(), key=str) == wanted
     assert rows_of(target, version=0) == old.rows()
+
+
+def test_whole_numbers_stay_whole_where_a_float_would_round_one_of_them(target):
+    load(target, frame(pl.Int64, 1))
+    load(target, frame(pl.Int64, 2**53 + 1, None))
+    with pytest.raises(SchemaChanged, match="x is int64; the new rows have float64"):
+        load(target, frame(pl.Float64, 0.5))
+
+
+def test_a_struct_becomes_json_where_the_new_rows_are_json(target):
+    load(target, frame(A_STRUCT, {"a": 1}, None))
+    load(target, frame(pl.String, "[2]"), columns=(Column(name="x", type="json"),))
+    assert types_of(target) == {"x": "json"}
+    assert open_table(target.uri).scan().collect()["x"].to_list() == ["[2]", '{"a":1}', None]
 
 
 def test_widening_while_a_partition_is_replaced_keeps_the_others(by_day):
@@ -67,7 +93,8 @@ def test_widening_while_a_partition_is_replaced_keeps_the_others(by_day):
         ("float64", "float32", False), ("decimal(10,2)", "decimal(12,4)", True),
         ("decimal(10,2)", "decimal(10,3)", False),
         ("int64", "decimal(19,0)", True), ("int64", "decimal(20,2)", False), ("date", "timestamp", True),
-        ("timestamp", "date", False), ("string", "int64", False), ("list<int64>", "list<string>", False),
+        ("timestamp", "date", False), ("string", "int64", False), ("list<int64>", "list<string>", True),
+        ("struct<a: int64>", "struct<a: int64, b: date>", True), ("struct<a: int64>", "struct<b: int64>", False),
     ],
 )  # fmt: skip
 def test_only_what_loses_no_value_counts_as_wider(old, new, wide):
