@@ -17,7 +17,7 @@ from django.db.models import F
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from assay.common.logs import log_context
+from assay.common.logs import hide_secrets, log_context
 from assay.common.runs import JobRun, RunStatus
 from workers.errors import AssayError, Cancelled
 from workers.results import StepResult
@@ -165,16 +165,17 @@ def _stop(step: Step) -> None:
 def _fail_or_retry(step: Step, error: AssayError, lines: StepLines) -> None:
     logger.info("step failed", extra={"code": error.code, "attempt": step.attempt})
     lines.add(f"{error.message} {error.hint}".strip(), StepLog.Level.ERROR)
+    told = hide_secrets(error.as_dict())  # a driver or a server may have repeated what it was sent
     if not error.retryable or step.is_last_attempt:
-        _end(step, RunStatus.FAILED, error.as_dict())
+        _end(step, RunStatus.FAILED, told)
         return
     wait = retry_wait(step.attempt)
     lines.add(f"Attempt {step.attempt} of {step.max_attempts} failed; the next begins in {wait.total_seconds():.0f} s.")
     now = timezone.now()
     with transaction.atomic():
-        changes = {"token": "", "not_before": now + wait, "error": error.as_dict()}
+        changes = {"token": "", "not_before": now + wait, "error": told}
         if _mine(step).move(old=RunStatus.RUNNING, new=RunStatus.PENDING, **changes):
-            end_job_run(step, RunStatus.FAILED, now, error.as_dict())
+            end_job_run(step, RunStatus.FAILED, now, told)
             _tell_who_waits(step)
 
 

@@ -35,6 +35,8 @@ ASSAY_LOCAL_SOURCE_ROOTS = [
 ASSAY_HTTP_ALLOW_PRIVATE = env.list("ASSAY_HTTP_ALLOW_PRIVATE", default=[])
 # Databases and object stores mostly stand in private networks, and only who may make connections names their hosts.
 ASSAY_CONNECTIONS_ALLOW_PRIVATE = env.list("ASSAY_CONNECTIONS_ALLOW_PRIVATE", default=["*"])
+# References `file:/path` to secrets lead to files below these folders and nowhere else.
+ASSAY_SECRET_FILES_ROOTS = [Path(root) for root in env.list("ASSAY_SECRET_FILES_ROOTS", default=["/run/secrets"])]
 ASSAY_MAX_UPLOAD_BYTES = env.int("ASSAY_MAX_UPLOAD_BYTES", default=20 * 1024**3)
 ASSAY_DEFAULT_ENGINE = env("ASSAY_DEFAULT_ENGINE", default="polars")
 ASSAY_STEP_MEMORY_MB = env.int("ASSAY_STEP_MEMORY_MB", default=2048)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import re
+from base64 import b64encode
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote, quote_plus
 
 # What the current task or request is about: {"run": …, "job": …}.
 _context: ContextVar[dict[str, str] | None] = ContextVar("log_context", default=None)
@@ -22,6 +25,29 @@ _SECRET_TEXT = [
         r"\1•••",
     ),
 ]
+
+# Secrets that this process has used, in every spelling in which a driver or a server may repeat them.
+_known: set[str] = set()
+SHORTEST_KNOWN = 4  # a shorter one would take half of every line with it
+
+
+def keep_secret(secret: str) -> None:
+    """From now on this value appears in no log, no step's line and no run's error of this process."""
+    spellings = {secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1], repr(secret)[1:-1]}
+    spellings.add(b64encode(secret.encode()).decode())
+    _known.update(spelling for spelling in spellings if len(spelling) >= SHORTEST_KNOWN)
+
+
+def hide_secrets(value: Any) -> Any:
+    """The value without any secret that this process has used: text, or JSON with text in it."""
+    if isinstance(value, dict):
+        return {key: hide_secrets(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [hide_secrets(item) for item in value]
+    if isinstance(value, str):
+        for secret in sorted(_known, key=len, reverse=True):
+            value = value.replace(secret, "•••")
+    return value
 
 
 @contextmanager
@@ -47,6 +73,7 @@ def redact(value: object, name: str = "") -> object:
     if isinstance(value, list | tuple):
         return [redact(item) for item in value]
     if isinstance(value, str):
+        value = hide_secrets(value)
         for pattern, replacement in _SECRET_TEXT:
             value = pattern.sub(replacement, value)
     return value
