@@ -88,6 +88,8 @@ def _format_problems(format_name: str, options: Any, path: str) -> Iterator[Prob
     is_file = isinstance(options, FileOptions)
     if is_file and options.csv is not None and format_name != "csv":
         yield Problem(f"{path}.csv", f"The format is {format_name}: CSV options say nothing about it.", "not_allowed")
+    if is_file and options.excel is not None and format_name != "excel":
+        yield Problem(f"{path}.excel", f"The format is {format_name}: it has no sheets.", "not_allowed")
     if is_file and options.records_path and format_name != "json":
         yield Problem(f"{path}.records_path", "Only a JSON document has a records_path.", "not_allowed")
 

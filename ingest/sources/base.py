@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -12,7 +14,7 @@ from assay.common.options import Options
 from assay.common.problems import Problem
 from workers import specs
 from workers.errors import NotAvailableYet
-from workers.specs import CsvOptions
+from workers.specs import CsvOptions, ExcelOptions
 
 if TYPE_CHECKING:
     from ingest.models import IngestJob
@@ -32,6 +34,13 @@ class Csv(Options):
     encoding: str = Field("utf-8", description="as Python names it: utf-8, latin-1, windows-1252, …")
     null_values: list[str] = Field([""], max_length=50, description="texts that mean that there is no value")
     skip_rows: int = Field(0, ge=0, le=1_000_000, description="lines in front of the header that are passed over")
+    decimal: Literal[".", ","] = Field(".", description="the sign in 1.5; with a comma, points part thousands: 1.234,5")
+    date_formats: list[str] = Field(
+        [],
+        max_length=20,
+        description="how dates and times are written, as in Python: `%d/%m/%y`, `%Y%m%d %H%M`; tried in this order, "
+        "before those that are known",
+    )
 
     @field_validator("delimiter", "quote_char")
     @classmethod
@@ -49,6 +58,14 @@ class Csv(Options):
             raise ValueError(f"“{value}” is no known encoding; try utf-8, utf-16, latin-1 or windows-1252") from None
         return value
 
+    @field_validator("date_formats")
+    @classmethod
+    def _whole_dates(cls, formats: list[str]) -> list[str]:
+        for fmt in formats:
+            if problem := _format_problem(fmt):
+                raise ValueError(f"“{fmt}” {problem}")
+        return formats
+
     @model_validator(mode="after")
     def _distinct(self) -> Csv:
         if self.delimiter == self.quote_char:
@@ -56,13 +73,53 @@ class Csv(Options):
         return self
 
     def as_spec(self) -> CsvOptions:
-        return CsvOptions(**{**self.model_dump(), "null_values": tuple(self.null_values)})
+        lists = {"null_values": tuple(self.null_values), "date_formats": tuple(self.date_formats)}
+        return CsvOptions(**self.model_dump() | lists)
+
+
+# What strptime reads and a reader of columns can read as well.
+_DIRECTIVES = frozenset("YymdbBaAjHIMSpfz%")
+_PROBE = datetime(2031, 12, 25, 21, 43, 57, 123_000, tzinfo=UTC)
+
+
+def _format_problem(fmt: str) -> str:
+    """Why this is no format of a whole date, with or without a time; nothing when it is one."""
+    told = re.findall("%(.?)", fmt.replace("%%", ""))
+    if unknown := [sign for sign in told if sign not in _DIRECTIVES]:
+        return f"has %{unknown[0]}, which is not known; use %Y %m %d %H %M %S and the like"
+    if "f" in told and ".%f" not in fmt:
+        return "has %f, which stands behind the point of the seconds only: %S.%f"
+    try:
+        read = datetime.strptime(_PROBE.strftime(fmt), fmt)  # noqa: DTZ007 - only some have a zone
+    except (ValueError, re.error):
+        return "cannot be read back; name each part once"
+    has_time = {"H", "I"} & set(told)
+    if read.date() != _PROBE.date():
+        return "does not tell the whole date: year, month and day"
+    if has_time and (read.hour, read.minute) != (_PROBE.hour, _PROBE.minute):
+        return "does not tell the time: hours and minutes, with %p where they are %I"
+    if not has_time and {"M", "S", "f", "z", "p"} & set(told):
+        return "tells minutes, but no hours"
+    return ""
+
+
+class Excel(Options):
+    """Where the rows of a workbook are."""
+
+    sheet: str = Field("", max_length=100, description="name of the sheet, or its number from 1; empty: the first")
+    header_row: int = Field(
+        1, ge=0, le=1_048_576, description="number of the row with the columns' names, from 1; 0: there is none"
+    )
+
+    def as_spec(self) -> ExcelOptions:
+        return ExcelOptions(**self.model_dump())
 
 
 class FileOptions(Options):
     """What all sources of files share."""
 
     csv: Csv | None = Field(None, description="how a CSV file is written; for the format csv only")
+    excel: Excel | None = Field(None, description="where a workbook has its rows; for the format excel only")
     records_path: str = Field(
         "",
         max_length=200,
@@ -74,7 +131,11 @@ class FileSource:
     """Mixed into the sources of files: what of their options is about reading."""
 
     def reading(self, options: FileOptions) -> dict[str, Any]:
-        return {"csv": (options.csv or Csv()).as_spec(), "records_path": options.records_path}
+        return {
+            "csv": (options.csv or Csv()).as_spec(),
+            "excel": (options.excel or Excel()).as_spec(),
+            "records_path": options.records_path,
+        }
 
 
 class Source:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import polars as pl
 
 from ..errors import InvalidSpec
 from ..schema import parse_type
+from .typed import as_text, converted
 
 _VARIABLE = re.compile(r"%\.f|%#z")
 TRUE = ("true", "True", "TRUE", "t", "T", "yes", "Yes", "YES", "y", "Y", "1")
 FALSE = ("false", "False", "FALSE", "f", "F", "no", "No", "NO", "n", "N", "0")
+GROUPED = r"^[+-]?\d{1,3}(?:\.\d{3})+(?:,\d*)?$"  # with a decimal comma
 _DEFAULT_FORMATS = {"date": "%Y-%m-%d", "timestamp": "%Y-%m-%dT%H:%M:%S%.f", "timestamptz": "%Y-%m-%dT%H:%M:%S%.f%#z"}
 
 
@@ -23,9 +27,11 @@ class ColumnPlan:
     name: str
     type: str
     nullable: bool = True
-    format: str | None = None  # of a date or timestamp, in strptime's language
+    formats: tuple[str, ...] = ()  # of a date or timestamp, in Polars' strptime language; the first that fits counts
+    decimal: str = "."  # with a comma, points part thousands: 1.234,5
     strip: bool = False  # blanks around the values are padding
     is_parsed: bool = False  # the format's own reader has already typed it: JSON numbers, structs, lists
+    source: pl.DataType | None = None  # of a format whose columns have types: what its values are; None: text
 
     @property
     def is_nested(self) -> bool:
@@ -33,7 +39,15 @@ class ColumnPlan:
 
     @property
     def is_text(self) -> bool:
+        """Whether the values are taken as they come."""
+        if self.source is not None:
+            return self.source == parse_type(self.type)
         return self.is_parsed or parse_type(self.type) == pl.String
+
+    @property
+    def is_typed(self) -> bool:
+        """Whether the values come as another type than text."""
+        return self.source is not None and self.source != pl.String
 
     @property
     def can_fail(self) -> bool:
@@ -51,6 +65,8 @@ def typed(plan: ColumnPlan) -> pl.Expr:
     if plan.is_text:
         return pl.col(plan.name)
     dtype, text = parse_type(plan.type), source(plan)
+    if plan.is_typed:
+        return converted(text, plan.source, dtype).alias(plan.name)
     if dtype.is_nested():
         raise InvalidSpec(
             f"{plan.name}: a {plan.type} cannot be read from text.", hint="Declare the column as json or string."
@@ -59,27 +75,72 @@ def typed(plan: ColumnPlan) -> pl.Expr:
 
 
 def unfit(plan: ColumnPlan) -> pl.Expr:
-    """Whether there is a text, not blank, that is no value of the column's type."""
+    """Whether there is a value (a text that is not blank) that is none of the column's type."""
+    return is_misfit(plan, typed(plan))
+
+
+def is_misfit(plan: ColumnPlan, value: pl.Expr) -> pl.Expr:
+    """`unfit`, where the typed value is at hand."""
     text = source(plan)
-    return typed(plan).is_null() & text.is_not_null() & (text != "")
+    is_there = text.is_not_null() if plan.is_typed else text.is_not_null() & (text != "")
+    return value.is_null() & is_there
+
+
+def shown(plan: ColumnPlan) -> pl.Expr:
+    """The column's values before they are cast, as text."""
+    return as_text(pl.col(plan.name), plan.source) if plan.is_typed else pl.col(plan.name).cast(pl.String)
+
+
+def json_field(plan: ColumnPlan) -> pl.Expr:
+    """The same as Polars can write it into a JSON record."""
+    holds_bytes = plan.is_typed and "Binary" in str(plan.source)
+    return shown(plan).alias(plan.name) if holds_bytes else pl.col(plan.name)
 
 
 def _parsed(text: pl.Expr, dtype: pl.DataType, plan: ColumnPlan) -> pl.Expr:
-    fmt = plan.format or _DEFAULT_FORMATS.get(plan.type.lower())
+    formats = plan.formats or (_DEFAULT_FORMATS.get(plan.type.lower(), ""),)
     if dtype == pl.Boolean:
         # Spelled out: to lower the case of every value would cost more than all the rest of the cast.
         return pl.when(text.is_in(TRUE)).then(True).when(text.is_in(FALSE)).then(False)
     if dtype == pl.Date:
-        return text.str.to_date(fmt, strict=False, cache=False)
+        days = ((text.str.to_date(fmt, strict=False, cache=False), fmt) for fmt in formats)
+        return pl.coalesce(_of_full_year(day, text, dtype, fmt) for day, fmt in days)
     if dtype == pl.Time:
         return text.str.to_time("%H:%M:%S%.f", strict=False)
     if isinstance(dtype, pl.Datetime):
-        return _moment(text, dtype, fmt)
+        return _first_moment(text, dtype, formats)
+    if plan.decimal == ",":
+        text = _with_point(text)
     if isinstance(dtype, pl.Decimal):
         # Polars would round what has more digits behind the point than the column.
         inexact = text.str.contains(rf"\.\d{{{dtype.scale}}}\d*[1-9]|[eE]-")
         return pl.when(~inexact).then(text.cast(dtype, strict=False))
     return text.cast(dtype, strict=False)
+
+
+def _with_point(text: pl.Expr) -> pl.Expr:
+    """1.234,5 as 1234.5; null where a point stands that parts no thousands."""
+    plain = text.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
+    has_groups = text.str.contains(GROUPED)
+    return pl.when(has_groups | ~text.str.contains(".", literal=True)).then(plain)
+
+
+def _first_moment(text: pl.Expr, dtype: pl.Datetime, formats: Sequence[str]) -> pl.Expr:
+    """What the first format that fits makes of the text; each is tried only on what those before it have left."""
+    read = _of_full_year(_moment(text, dtype, formats[0]), text, dtype, formats[0])
+    for fmt in formats[1:]:
+        moment = _moment(pl.when(read.is_null()).then(text), dtype, fmt)
+        read = pl.coalesce(read, _of_full_year(moment, text, dtype, fmt))
+    return read
+
+
+def _of_full_year(moment: pl.Expr, text: pl.Expr, dtype: pl.DataType, fmt: str) -> pl.Expr:
+    """The moment, unless %Y took a year of two digits for one of antiquity: 31/12/26 is not of the year 26."""
+    if "%Y" not in fmt:
+        return moment
+    is_modern = moment >= pl.lit(date(1000, 1, 1)).cast(dtype)
+    has_full_year = pl.when(~is_modern).then(text).str.contains(r"\d{4}")
+    return pl.when(is_modern | has_full_year).then(moment)
 
 
 def _moment(text: pl.Expr, dtype: pl.Datetime, fmt: str) -> pl.Expr:
