@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import polars as pl
+
 from ..errors import MissingColumns, UnreadableSource
 from ..lake.evolve import can_widen
 from ..readers import READERS
@@ -91,10 +93,13 @@ def _settled(column: Column, sample: Sample, spec: IngestSpec) -> ColumnPlan:
     told = sample.plans.get(column.name)
     if told and told.type == column.type:
         return replace(told, nullable=column.nullable)
-    if READERS[spec.format].SELF_DESCRIBING and parse_type(column.type).is_nested():
+    if told and told.is_typed:
+        return replace(told, type=column.type, nullable=column.nullable)
+    is_text = told is not None and told.source == pl.String
+    if READERS[spec.format].SELF_DESCRIBING and parse_type(column.type).is_nested() and not is_text:
         return ColumnPlan(name=column.name, type=column.type, nullable=column.nullable, is_parsed=True)
     texts = sample.rows.get_column(column.name, default=None)
-    return plan_for(column.name, column.type, texts, nullable=column.nullable)
+    return plan_for(column.name, column.type, texts, spec.csv, nullable=column.nullable)
 
 
 def _tolerance(spec: IngestSpec) -> float:
@@ -105,17 +110,19 @@ def _tolerance(spec: IngestSpec) -> float:
 def _inferred(name: str, sample: Sample, spec: IngestSpec) -> ColumnPlan:
     if name in sample.plans:
         return sample.plans[name]
-    return infer(sample.rows.get_column(name), _tolerance(spec))
+    return infer(sample.rows.get_column(name), _tolerance(spec), spec.csv)
 
 
 def _evolved(column: Column, sample: Sample, spec: IngestSpec) -> ColumnPlan:
     plan, told = _settled(column, sample, spec), sample.plans.get(column.name)
     if plan.is_nested and told and spec.write_mode == "overwrite":
         return replace(told, nullable=column.nullable)
+    if told and told.source is not None:
+        return replace(told, nullable=column.nullable) if can_widen(column.type, told.type) else plan
     texts = sample.rows.get_column(column.name, default=None)
     if plan.is_text or texts is None or fitting_share(texts, plan) >= 1 - _tolerance(spec):
         return plan
-    wider = replace(infer(texts, _tolerance(spec)), nullable=column.nullable)
+    wider = replace(infer(texts, _tolerance(spec), spec.csv), nullable=column.nullable)
     if not is_wider(wider.type, column.type):
         wider = ColumnPlan(name=column.name, type="string", nullable=column.nullable)
     # An append keeps the rows that are there, so it can only widen what they can be widened to.

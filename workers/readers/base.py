@@ -89,7 +89,8 @@ class PlainFile:
 class Sample:
     """The first records of every file, and some from the middle and the end."""
 
-    rows: pl.DataFrame  # all values as text; ROW is the record's number, null where it is not known
+    # Values as text, those of a typed format as its plans say; ROW is the record's number, null where it is not known.
+    rows: pl.DataFrame
     plans: dict[str, ColumnPlan] = field(default_factory=dict)  # what the format itself says; CSV says nothing
     rejected: tuple[Rejected, ...] = ()
     is_suspect: bool = False  # the files will need an exact look

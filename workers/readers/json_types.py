@@ -18,7 +18,7 @@ from ..errors import InvalidSpec
 Shape = str | tuple | dict | None
 INT64 = range(-(2**63), 2**63)
 NATIVE = (pl.Int64(), pl.Float64(), pl.Boolean(), pl.String())
-_FIELD_NAME = re.compile(r"[^,:<>()\s\x00-\x1f](?:[^,:<>()\x00-\x1f]*[^,:<>()\s\x00-\x1f])?")
+FIELD_NAME = re.compile(r"[^,:<>()\s\x00-\x1f](?:[^,:<>()\x00-\x1f]*[^,:<>()\s\x00-\x1f])?")
 
 
 def shape_of(value: Any) -> Shape:
@@ -87,7 +87,7 @@ def written(shape: Shape, *, nested: bool = False) -> str:
         return f"list<{inner}>" if inner != "json" else "json"
     if isinstance(shape, dict):
         fields = {key: written(inner, nested=True) for key, inner in shape.items()}
-        odd = not fields or "json" in fields.values() or not all(map(_FIELD_NAME.fullmatch, fields))
+        odd = not fields or "json" in fields.values() or not all(map(FIELD_NAME.fullmatch, fields))
         if odd or len({key.lower() for key in fields}) < len(fields):
             return "json"
         return f"struct<{', '.join(f'{key}: {type_}' for key, type_ in fields.items())}>"
