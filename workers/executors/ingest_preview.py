@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -77,16 +78,9 @@ def _preview(spec: IngestSpec, landed: Sequence[LandedFile]) -> Preview:
 
 
 def _from_text(plan: ColumnPlan) -> ColumnPlan:
-    """The sample is text throughout: a number is parsed from it, a nested value shown as its JSON."""
+    """Of formats without types the sample is text: a number is parsed from it, a nested value shown as its JSON."""
     is_nested = plan.is_nested and plan.is_parsed
-    return ColumnPlan(
-        name=plan.name,
-        type=plan.type,
-        nullable=plan.nullable,
-        format=plan.format,
-        strip=plan.strip,
-        is_parsed=is_nested,
-    )
+    return replace(plan, is_parsed=is_nested)
 
 
 def _texts(sample: Sample, plans: Sequence[ColumnPlan]) -> pl.DataFrame:

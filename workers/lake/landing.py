@@ -31,6 +31,7 @@ class LandedFile:
     size: int  # bytes
     sha256: str
     mark: str = ""  # as in specs.SourceFile
+    role: str = "rows"  # what it is for: rows that are read, or keys and late rows that are compared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +66,7 @@ class Landing:
         *,
         source: str,
         mark: str = "",
+        role: str = "rows",
         is_durable: bool = True,
         on_bytes: Callable[[int], None] | None = None,
     ) -> LandedFile:
@@ -79,7 +81,7 @@ class Landing:
         if not is_durable:
             self._unsynced.append(key)
         entry = {"name": name, "size": written.size, "sha256": written.sha256, "mark": mark, "key": key}
-        self._entries[key] = entry | {"source": source}
+        self._entries[key] = entry | {"role": role, "source": source}
         return self._file(key)
 
     def keep_place(self, place: dict[str, Any]) -> None:
@@ -201,4 +203,4 @@ def _read_manifest(store: Store) -> Landed:
 
 def _landed_file(store: Store, entry: dict[str, Any]) -> LandedFile:
     told = {name: entry.get(name, "") for name in ("name", "size", "sha256", "mark")}
-    return LandedFile(uri=store.uri_of(entry["key"]), **told)
+    return LandedFile(uri=store.uri_of(entry["key"]), role=entry.get("role", "rows"), **told)
