@@ -64,6 +64,12 @@ class AddressRefused(AssayError):
     code = "address_refused"
 
 
+class SourceRefused(AssayError):
+    """The source answers, but does not let us in, or does not take what is asked: credentials, rights, parameters."""
+
+    code = "source_refused"
+
+
 class UnreadableSource(AssayError):
     """The bytes are not what the job says they are: wrong format, encoding or archive."""
 
@@ -127,6 +133,12 @@ class AuditFailed(AssayError):
     """The staged files are not what the job promised; nothing was published."""
 
     code = "audit_failed"
+
+
+class TooManyDeletes(AssayError):
+    """Most of a table's rows would go because the source no longer has them: more likely a fault than a deletion."""
+
+    code = "too_many_deletes"
 
 
 # --- SQL ---------------------------------------------------------------------

@@ -7,8 +7,9 @@ timestamps is ISO 8601, those with a zone in UTC with `+00:00`.
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 
 from .errors import InvalidSpec
@@ -46,13 +47,27 @@ def lower_bound(watermark: Watermark) -> Value:
                 f"A lag of {watermark.lag} needs a date or a time; {watermark.column} is at {last!r}.",
                 hint="Give the lag as a number, or none.",
             )
-        return json_value(moment - lag) if isinstance(moment, datetime) else json_value(moment - _whole_days(lag))
-    if isinstance(last, str):
+        return _earlier(last, moment, lag)
+    try:
+        return json_value(Decimal(str(last)) - Decimal(str(lag))) if not isinstance(last, float) else last - lag
+    except ArithmeticError as error:
         raise InvalidSpec(
             f"A lag of {watermark.lag} needs a number; {watermark.column} is at {last!r}.",
             hint="Write it as 15m or 1d.",
-        )
-    return last - (int(lag) if isinstance(last, int) and lag == int(lag) else lag)
+        ) from error
+
+
+def _earlier(last: str, moment: datetime | date, lag: timedelta) -> Value:
+    try:
+        if not isinstance(moment, datetime):
+            return json_value(moment - _whole_days(lag))
+        if json_value(moment) == re.sub("Z$", "+00:00", last):
+            return json_value(moment - lag)
+        # A text that is spelled in its own way sorts among its like: only the day before all of them is certain.
+        then = moment - lag
+        return min(then.date(), (then.astimezone(UTC) if then.tzinfo else then).date()).isoformat()
+    except OverflowError:  # before the year 1
+        return None
 
 
 def _whole_days(lag: timedelta) -> timedelta:
@@ -67,6 +82,64 @@ def moment_of(value: Value) -> datetime | date | None:
         return date.fromisoformat(value) if len(value) == 10 else datetime.fromisoformat(value)
     except ValueError:
         return None
+
+
+def python_value(value: Value, kind: str, column: str) -> Any:
+    """The watermark as a value of the column's type, spelled as in docs/types.md; None stays None.
+
+    A text without a zone is UTC. Raises `InvalidSpec` when it is no such value.
+    """
+    if value is None:
+        return None
+    try:
+        return _PYTHON["decimal" if kind.startswith("decimal") else kind](value)
+    except (ValueError, ArithmeticError, TypeError, AttributeError) as error:
+        raise InvalidSpec(
+            f"The watermark of {column} is at {value!r}, which is no {kind}, the column's type.",
+            hint="Set the watermark to a value of that type, or to null to start over.",
+        ) from error
+    except KeyError as error:
+        raise InvalidSpec(
+            f"{column} cannot be a watermark: it is of the type {kind}, whose values have no order that lasts.",
+            hint="Choose a column of numbers, dates, timestamps or sortable text.",
+        ) from error
+
+
+def is_orderly(kind: str) -> bool:
+    """Whether a column of this type can be a watermark."""
+    return kind in _PYTHON or kind.startswith("decimal")
+
+
+def _whole(value: Value) -> int:
+    number = Decimal(str(value))
+    return int(number.to_integral_value(ROUND_FLOOR))
+
+
+def _text(value: Value) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _moment(value: Value) -> datetime:
+    found = moment_of(value)
+    moment = found if isinstance(found, datetime) else datetime.combine(found, time())
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _day(value: Value) -> date:
+    return _moment(value).date()
+
+
+_PYTHON: dict[str, Callable[[Value], Any]] = {
+    **dict.fromkeys(("int8", "int16", "int32", "int64"), _whole),
+    **dict.fromkeys(("float32", "float64"), float),
+    "decimal": lambda value: Decimal(str(value)),
+    "string": _text,
+    "date": _day,
+    "timestamp": lambda value: _moment(value).astimezone(UTC).replace(tzinfo=None),
+    "timestamptz": lambda value: _moment(value).astimezone(UTC),
+}
 
 
 def json_value(value: Any) -> Value:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ..errors import RowsDoNotBalance
 
 
@@ -21,3 +23,21 @@ def check_balance(rows_read: int, rows_written: int, quarantined_rows: int) -> d
             quarantined_rows=quarantined_rows,
         )
     return {"name": "rows_balance", "passed": True, "detail": detail}
+
+
+def check_received(received: int, arrived: int, skipped: Mapping[str, int]) -> dict[str, object]:
+    """The check of a source that sends more than is read: each record arrived, or a named rule left it out.
+
+    `arrived` is what was written and quarantined. Raises `RowsDoNotBalance`.
+    """
+    told = ", ".join(f"{count} {rule}" for rule, count in skipped.items())
+    detail = f"{received} received = {arrived} written or quarantined + {told}"
+    if received != arrived + sum(skipped.values()):
+        raise RowsDoNotBalance(
+            f"Rows do not balance: {received} received, {arrived} written or quarantined, left out: {told}.",
+            hint="Nothing was published. This is a bug in Assay: please report it.",
+            received=received,
+            arrived=arrived,
+            skipped=dict(skipped),
+        )
+    return {"name": "received_balance", "passed": True, "detail": detail}

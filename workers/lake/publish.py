@@ -13,7 +13,8 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 from deltalake import CommitProperties, DeltaTable, TableFeatures
@@ -40,6 +41,7 @@ from .evolve import (
     delta_fields,
     delta_schema,
     evolve,
+    is_exact_in_float64,
     needs_plain_timestamps,
     storage_type,
     widened_rows,
@@ -49,21 +51,36 @@ from .stage import StagedFile, Staging
 from .store import Store, open_store, reaching
 from .table import DataFile, Table, data_files_of, find_commit, open_delta
 
-Mode = Literal["append", "overwrite", "overwrite_partition"]
+Mode = Literal["append", "overwrite", "overwrite_partition", "merge", "replace_window"]
 ATTEMPTS = 200
 LONGEST_PAUSE_SECONDS = 0.3
 PLAIN_TIMESTAMPS = "timestampNtz"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What a run does to one version of a table."""
+
+    files: tuple[StagedFile, ...] = ()  # the run's rows
+    kept: tuple[StagedFile, ...] = ()  # older rows of the files that are replaced, with the table's columns to be
+    replaced: tuple[DataFile, ...] = ()
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+# Asked with the table, None when there is none yet, and the columns that it is to have.
+ChangeOf = Callable[[Table | None, tuple[Column, ...]], Change]
+
+
 def publish(
     target: TableTarget,
-    staged_files: Iterable[StagedFile],
+    staged_files: Iterable[StagedFile] = (),
     *,
     run_id: str,
     mode: Mode,
     columns: Iterable[Column],
     metadata: Mapping[str, Any] | None = None,
     partitions: Iterable[Mapping[str, Any]] = (),
+    change: ChangeOf | None = None,
 ) -> Published:
     """Commit the staged files. `columns` are those of the rows, partition columns included.
 
@@ -74,6 +91,11 @@ def publish(
     No files at all still make a version. A run that has published is not
     published again, whatever it staged since: its first commit is returned,
     with `already` set.
+
+    What depends on the rows that the table has comes from `change` instead of
+    `staged_files`. It is asked about the very version that the commit builds
+    on, so again whenever another commit comes between, and what it raises
+    ends the run.
 
     Raises, each with the table's rows as they were: `StaleRun` when a later
     run of the dataset has published, `AuditFailed` when a staged file is
@@ -91,13 +113,13 @@ def publish(
         columns=tuple(columns),
         metadata=dict(metadata or {}),
         partitions=tuple(partitions),
+        change=change,
     )
     _check_partitions(work)
     with reaching(target.uri):
         if before := already_published(target, run_id):
             return before  # before the files are looked at: they may be gone by now
-        check_staged(work.store, target, work.files, work.columns)
-        work.store.sync(file.path for file in work.files)
+        work.check(work.files, work.columns)
         return _until_committed(work.store, target, run_id, work.attempt)
 
 
@@ -145,6 +167,24 @@ def restore(target: TableTarget, version: int, run_id: str) -> Published:
         return True
 
     with reaching(target.uri):
+        return _until_committed(store, target, run_id, attempt)
+
+
+def note(target: TableTarget, run_id: str, metadata: Mapping[str, Any]) -> Published:
+    """A commit without rows: what is known of the table from now on. Runs that began before it can no longer publish.
+
+    Raises `TableMissing`.
+    """
+    store = open_store(target.uri)
+
+    def attempt(delta: DeltaTable | None) -> bool:
+        partition_by = delta.metadata().partition_columns
+        told = properties(target, run_id, {"rows": 0, **metadata})
+        delta.create_write_transaction([], "append", delta.schema(), partition_by, commit_properties=told)
+        return True
+
+    with reaching(target.uri):
+        Table(target.uri)
         return _until_committed(store, target, run_id, attempt)
 
 
@@ -224,10 +264,15 @@ class _Publication:
     columns: tuple[Column, ...]
     metadata: dict[str, Any]
     partitions: tuple[Mapping[str, Any], ...]
+    change: ChangeOf | None = None
+
+    def check(self, files: tuple[StagedFile, ...], columns: tuple[Column, ...]) -> None:
+        check_staged(self.store, self.target, files, columns)
+        self.store.sync(file.path for file in files)
 
     def attempt(self, delta: DeltaTable | None) -> bool:
         if delta is None:
-            return self._make(0)
+            return self._make(0, self._settled(None, self.columns))
         if needs_plain_timestamps(self.columns) and PLAIN_TIMESTAMPS not in (delta.protocol().reader_features or ()):
             # delta-rs would commit such a column without the feature, and nobody could read the table again.
             delta.alter.add_feature(
@@ -239,13 +284,23 @@ class _Publication:
         if self._has_other_partitions(delta):
             return self._repartition(delta)
         if self.mode == "overwrite":
-            self._overwrite(delta, self.files, self.columns)
+            self._overwrite(delta, self._settled(delta, self.columns), self.columns)
             return True
         return self._evolve_and_add(delta)
 
-    def _make(self, version: int, replaced: Iterable[DataFile] | None = None) -> bool:
+    def _settled(self, delta: DeltaTable | None, columns: tuple[Column, ...]) -> Change:
+        """What is done to this very version, whose columns will be these."""
+        if self.change is None:
+            replaced = self._replaced(delta) if self.mode == "overwrite_partition" and delta else ()
+            return Change(files=self.files, replaced=tuple(replaced))
+        change = self.change(delta and Table(self.target.uri, delta.version()), columns)
+        self.check(change.files, self.columns)
+        self.check(change.kept, columns)
+        return change
+
+    def _make(self, version: int, change: Change, replaced: Iterable[DataFile] | None = None) -> bool:
         """Put a new table, or one made anew, at exactly this version; False when another writer was faster."""
-        entry = table_entry(self.target, self.columns, self.files, replaced, self._commit_properties())
+        entry = table_entry(self.target, self.columns, change.files, replaced, self._commit_properties(change))
         return self.store.create(f"_delta_log/{version:020d}.json", entry)
 
     def _has_other_partitions(self, delta: DeltaTable) -> bool:
@@ -259,34 +314,36 @@ class _Publication:
                 f"the run's rows by {list(self.target.partition_by)}.",
                 hint="Replace the whole table once, then append again.",
             )
-        return self._make(delta.version() + 1, data_files_of(delta, self.store))
+        change = self._settled(delta, self.columns)
+        return self._make(delta.version() + 1, change, data_files_of(delta, self.store))
 
-    def _overwrite(self, delta: DeltaTable, files: Iterable[StagedFile], columns: tuple[Column, ...]) -> None:
+    def _overwrite(self, delta: DeltaTable, change: Change, columns: tuple[Column, ...]) -> None:
         delta.create_write_transaction(
-            adds(files),
+            adds([*change.files, *change.kept]),
             "overwrite",
             delta_schema(columns),
             list(self.target.partition_by),
-            commit_properties=self._commit_properties(),
+            commit_properties=self._commit_properties(change),
         )
 
     def _evolve_and_add(self, delta: DeltaTable) -> bool:
-        change = evolve(columns_of_delta(delta), self.columns, self.target.dataset)
-        replaced = self._replaced(delta) if self.mode == "overwrite_partition" else ()
-        if change.widened:
-            self._rewrite(delta, change, {file.path for file in replaced})
-            return True
-        if change.added or change.relaxed:
+        is_exact = partial(is_exact_in_float64, delta)
+        evolution = evolve(columns_of_delta(delta), self.columns, self.target.dataset, is_exact)
+        if (evolution.added or evolution.relaxed) and not evolution.widened:
             # delta-rs appends a new column without a word and never shows it. Metadata only:
             # should the run die now, the table has a column of nulls.
-            self._prepare(delta, change)
+            self._prepare(delta, evolution)
             return False
+        change = self._settled(delta, evolution.columns)
+        if evolution.widened:
+            self._rewrite(delta, evolution, change)
+            return True
         delta.create_write_transaction(
-            [*adds(self.files), *removes(replaced)],
+            [*adds([*change.files, *change.kept]), *removes(change.replaced)],
             "append",
             delta.schema(),
             list(self.target.partition_by),
-            commit_properties=self._commit_properties(),
+            commit_properties=self._commit_properties(change),
         )
         return True
 
@@ -296,21 +353,23 @@ class _Publication:
         else:
             delta.alter.add_columns(delta_fields(change.added), commit_properties=self._quiet_properties())
 
-    def _rewrite(self, delta: DeltaTable, change: Evolution, leave_out: set[str]) -> None:
+    def _rewrite(self, delta: DeltaTable, evolution: Evolution, change: Change) -> None:
         """Widen the rows that stay and publish them together with the new ones, in one commit.
 
         Delta has no files of another type than the table's, so the old ones
         are written anew, streaming. That happens once for each widening.
         """
-        kept = [file for file in data_files_of(delta, self.store) if file.path not in leave_out]
+        leave_out = {file.path for file in change.replaced}
         with Staging(self.target, self.run_id) as staging:
-            for file in kept:
-                rows = widened_rows(file.uri, change, self.target.partition_by, self.store.storage_options)
+            for file in data_files_of(delta, self.store):
+                if file.path in leave_out:
+                    continue
+                rows = widened_rows(file.uri, evolution, self.target.partition_by, self.store.storage_options)
                 staging.sink(rows, partition=file.partition_values)
             rewritten = staging.files
             self.store.sync(file.path for file in rewritten)
         # Not above: a commit that seems to have failed may stand, and then it needs these files.
-        self._overwrite(delta, [*self.files, *rewritten], change.columns)
+        self._overwrite(delta, replace(change, kept=(*change.kept, *rewritten)), evolution.columns)
 
     def _replaced(self, delta: DeltaTable) -> list[DataFile]:
         """The files in the partitions that the staged files or the caller name."""
@@ -328,6 +387,7 @@ class _Publication:
         """For a commit that prepares the table and holds no rows: it is not the run's."""
         return CommitProperties(max_commit_retries=0, custom_metadata={"assay.prepares": self.run_id})
 
-    def _commit_properties(self) -> CommitProperties:
-        note = {"mode": self.mode, "rows": sum(file.rows for file in self.files), **self.metadata}
-        return properties(self.target, self.run_id, note)
+    def _commit_properties(self, change: Change) -> CommitProperties:
+        rows = sum(file.rows for file in change.files)
+        told = {"mode": self.mode, "rows": rows, **self.metadata, **change.metadata}
+        return properties(self.target, self.run_id, told)

@@ -49,9 +49,9 @@ class Staging:
     write into what a later one has published.
     """
 
-    def __init__(self, target: TableTarget, run_id: str) -> None:
+    def __init__(self, target: TableTarget, run_id: str, rows_per_file: int = ROWS_PER_FILE) -> None:
         check_date_pattern(target.date_pattern)
-        self.target = target
+        self.target, self._rows_per_file = target, rows_per_file
         self._store = open_store(target.uri)
         self._name = f"{run_id}-{secrets.token_hex(4)}"
         self._numbers = count()
@@ -83,10 +83,8 @@ class Staging:
         share them and the frame lacks those columns; it is faster than
         splitting by columns.
         """
-        schema = frame.collect_schema()
-        stored = {name: storage_type(dtype) for name, dtype in schema.items()}
-        if changed := {name: dtype for name, dtype in stored.items() if dtype != schema[name]}:
-            frame = frame.with_columns(_convert(name, schema[name], dtype) for name, dtype in changed.items())
+        frame = in_storage_types(frame)
+        stored = dict(frame.collect_schema())
         self._check_partition(stored, partition)
         constants = {name: pl.Series([value]).dtype for name, value in (partition or {}).items()}
         self._schema = pl.Schema(stored | constants)
@@ -169,7 +167,7 @@ class Staging:
                 )
             return pl.PartitionBy(
                 self._store.uri,
-                max_rows_per_file=ROWS_PER_FILE,
+                max_rows_per_file=self._rows_per_file,
                 file_path_provider=lambda _: self._next_path(partition or {}),
             )
 
@@ -226,6 +224,14 @@ class Staging:
 
 
 _PARTITION_TYPES = (pl.String, pl.Boolean, pl.Date, pl.Datetime("us"), pl.Datetime("us", "UTC"))
+
+
+def in_storage_types(frame: pl.LazyFrame) -> pl.LazyFrame:
+    """The frame with every column in the type that the lake stores it as."""
+    schema = frame.collect_schema()
+    stored = {name: storage_type(dtype) for name, dtype in schema.items()}
+    changed = {name: dtype for name, dtype in stored.items() if dtype != schema[name]}
+    return frame.with_columns(_convert(name, schema[name], dtype) for name, dtype in changed.items())
 
 
 def _convert(name: str, old: pl.DataType, new: pl.DataType) -> pl.Expr:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import islice
 from typing import Any
@@ -32,6 +32,21 @@ class DataFile:
     rows: int
     size: int  # bytes
     partition_values: dict[str, Any]  # typed
+    lows: dict[str, Any] = field(default_factory=dict)  # each column's least value, typed; absent or None: not known
+    highs: dict[str, Any] = field(default_factory=dict)
+    nulls: dict[str, int | None] = field(default_factory=dict)
+
+    def may_hold(self, column: str, low: Any, high: Any) -> bool:
+        """Whether a value from `low` to `high` (both included, None: no bound) may be among the column's."""
+        if self.nulls.get(column) == self.rows:
+            return False
+        least, most = self.lows.get(column), self.highs.get(column)
+        if least is None or most is None:
+            return True
+        return (low is None or most >= low) and (high is None or least <= high)
+
+    def may_hold_null(self, column: str) -> bool:
+        return self.nulls.get(column) != 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +56,7 @@ class Commit:
     operation: str  # Delta's word: WRITE, RESTORE, …
     run_id: str | None
     metadata: dict[str, Any] = field(default_factory=dict)  # the `assay.` keys, without the prefix
+    restored_version: int | None = None  # of a restore, by whatever tool
 
 
 class Table:
@@ -168,7 +184,21 @@ def data_files_of(delta: DeltaTable, store: Store) -> Iterator[DataFile]:
             rows=_count(store, path) if rows is None else rows,
             size=action["size_bytes"],
             partition_values={name: action[f"partition.{name}"] for name in partition_by},
+            lows=_told(action, "min."),
+            highs={name: _unshortened(value) for name, value in _told(action, "max.").items()},
+            nulls=_told(action, "null_count."),
         )
+
+
+def _unshortened(value: Any) -> Any:
+    """Other tools cut moments to milliseconds, and a greatest value must not be too small."""
+    if isinstance(value, datetime) and value.microsecond % 1000 == 0:
+        return value + timedelta(microseconds=999)
+    return value
+
+
+def _told(action: dict[str, Any], prefix: str) -> dict[str, Any]:
+    return {name.removeprefix(prefix): value for name, value in action.items() if name.startswith(prefix)}
 
 
 def _count(store: Store, path: str) -> int:
@@ -179,10 +209,14 @@ def _count(store: Store, path: str) -> int:
 
 def _commit(version: int, info: dict[str, Any]) -> Commit:
     own = {key.removeprefix("assay."): value for key, value in info.items() if key.startswith("assay.")}
+    restored = own.get("restored_version")
+    if restored is None and info.get("operation") == "RESTORE":
+        restored = info.get("operationParameters", {}).get("version")
     return Commit(
         version=version,
         at=datetime.fromtimestamp(info.get("timestamp", 0) / 1000, UTC),
         operation=info.get("operation", ""),
         run_id=own.get("run_id"),
         metadata=own,
+        restored_version=None if restored is None else int(restored),
     )
