@@ -107,7 +107,7 @@ class ApiSource:
     body: Any = None
     auth: dict[str, Any] = field(default_factory=dict)
     pagination: dict[str, Any] = field(default_factory=dict)
-    watermark_param: str = ""  # takes the watermark's lower bound
+    watermark: dict[str, Any] = field(default_factory=dict)  # which parameter takes the watermark's lower bound
     limits: dict[str, Any] = field(default_factory=dict)  # timeouts, tries, rate, pages
     type: Literal["api"] = "api"
 
