@@ -13,9 +13,9 @@ class SchemaChange:
     """One difference between the table before and after a run."""
 
     column: str
-    change: str  # added | widened
+    change: str  # added | widened; when all rows are replaced also changed | removed
     old: str | None
-    new: str
+    new: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class ContractChange:
     column: str
     change: str  # type | missing | added | required
     old: str | None
-    new: str | None
+    new: str | None  # of a missing column: the one that it may have become
     examples: tuple[str, ...] = ()
     rows: int = 0  # that were refused because of it
 

@@ -32,6 +32,7 @@ class ColumnPlan:
     strip: bool = False  # blanks around the values are padding
     is_parsed: bool = False  # the format's own reader has already typed it: JSON numbers, structs, lists
     source: pl.DataType | None = None  # of a format whose columns have types: what its values are; None: text
+    is_refused: bool = False  # no value is read: a person has to decide first what they become
 
     @property
     def is_nested(self) -> bool:
@@ -40,6 +41,8 @@ class ColumnPlan:
     @property
     def is_text(self) -> bool:
         """Whether the values are taken as they come."""
+        if self.is_refused:
+            return False
         if self.source is not None:
             return self.source == parse_type(self.type)
         return self.is_parsed or parse_type(self.type) == pl.String
@@ -65,6 +68,8 @@ def typed(plan: ColumnPlan) -> pl.Expr:
     if plan.is_text:
         return pl.col(plan.name)
     dtype, text = parse_type(plan.type), source(plan)
+    if plan.is_refused:
+        return pl.lit(None, dtype=dtype).alias(plan.name)
     if plan.is_typed:
         return converted(text, plan.source, dtype).alias(plan.name)
     if dtype.is_nested():

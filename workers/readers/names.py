@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import count
+from types import MappingProxyType
 
+from ..errors import SchemaChanged
 from ..specs import Column
 
 PROVENANCE = ("_ingested_at", "_run_id", "_source_file", "_ingest_date")
@@ -27,10 +29,31 @@ def unique_names(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(unique)
 
 
-def aligned(headers: Iterable[tuple[str, ...]], known: Iterable[str]) -> list[tuple[str, ...]]:
-    """The headers spelled alike: `ID` in one file is the `id` of another, or of the table."""
+def aligned(
+    headers: Iterable[tuple[str, ...]], known: Iterable[str], renames: Mapping[str, str] = MappingProxyType({})
+) -> list[tuple[str, ...]]:
+    """The headers spelled alike: `ID` in one file is the `id` of another, or of the table.
+
+    `renames` says which column of the source is which of the table. Raises
+    `SchemaChanged` for a file that has both.
+    """
     spelling = {name.lower(): name for name in known}
-    return [tuple(spelling.setdefault(name.lower(), name) for name in header) for header in headers]
+    mapped = {old.lower(): new for old, new in renames.items()}
+    plain = (tuple(mapped.get(name.lower(), name) for name in header) for header in headers)
+    return [tuple(spelling.setdefault(name.lower(), name) for name in _each_once(header)) for header in plain]
+
+
+def _each_once(header: tuple[str, ...]) -> tuple[str, ...]:
+    seen: set[str] = set()
+    for name in header:
+        if name.lower() in seen:
+            raise SchemaChanged(
+                f"A column of the source is mapped to {name}, and the source has a {name} of its own.",
+                hint="Take the column out of the job's column_mapping.",
+                column=name,
+            )
+        seen.add(name.lower())
+    return header
 
 
 def source_names(columns: Iterable[Column]) -> tuple[str, ...]:
