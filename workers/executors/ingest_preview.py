@@ -65,16 +65,16 @@ def _preview(spec: IngestSpec, landed: Sequence[LandedFile]) -> Preview:
         reader = READERS[spec.format]
         sample = reader.sample(files, spec)
         plans = [_from_text(plan) for plan in resolve(spec, files, sample).plans]
-    rows = judged(_texts(sample, plans).lazy(), plans)
-    good = rows.pipe(good_values, plans).collect()
-    columns = tuple(Column(name=plan.name, type=plan.type, nullable=plan.nullable) for plan in plans)
-    return Preview(
-        columns=columns,
-        rows=tuple(json_rows(good.head(SHOWN_ROWS))),
-        profile=tuple(json_rows(profile(good, columns))),
-        rejected=tuple(_refused(sample, rows, plans, files)),
-        rows_sampled=len(sample.rows) + len(sample.rejected),
-    )
+        rows = judged(_texts(sample, plans).lazy(), plans)
+        good = rows.pipe(good_values, plans).collect()
+        columns = tuple(Column(name=plan.name, type=plan.type, nullable=plan.nullable) for plan in plans)
+        return Preview(
+            columns=columns,
+            rows=tuple(json_rows(good.head(SHOWN_ROWS))),
+            profile=tuple(json_rows(profile(good, columns))),
+            rejected=tuple(_refused(sample, rows, plans, files)),
+            rows_sampled=len(sample.rows) + len(sample.rejected),
+        )
 
 
 def _from_text(plan: ColumnPlan) -> ColumnPlan:
@@ -101,10 +101,11 @@ def _refused(
     sample: Sample, rows: pl.LazyFrame, plans: Sequence[ColumnPlan], files: Sequence[PlainFile]
 ) -> list[dict[str, Any]]:
     """The first refused rows, those from the head of the file by line."""
-    before = files[0].records_before + 1
+    line, heads = files[0].line_of(pl.col(ROW)), sample.rejected[:SHOWN_ROWS]
+    lines = pl.DataFrame({ROW: [each.record for each in heads]}, schema={ROW: pl.Int64}).select(line).to_series()
     shown = ("_line", "_column", "_reason", "_raw")
-    broken = [(each.record + before, each.column, each.reason, each.raw) for each in sample.rejected[:SHOWN_ROWS]]
-    bad = bad_rows(rows, plans, ROW).head(SHOWN_ROWS).with_columns(_line=pl.col(ROW) + before)
+    broken = [(number, each.column, each.reason, each.raw) for number, each in zip(lines, heads, strict=True)]
+    bad = bad_rows(rows, plans, ROW).head(SHOWN_ROWS).with_columns(_line=line)
     told = [*broken, *bad.select(shown).collect().iter_rows()]
     told.sort(key=lambda row: (row[0] is None, row[0]))
     return [dict(zip(shown, row, strict=True)) for row in told]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import csv, json, ndjson, parquet
+from . import csv, excel, json, ndjson, parquet
 from .base import Reader
 
-READERS: dict[str, Reader] = {"csv": csv, "json": json, "ndjson": ndjson, "parquet": parquet}
+READERS: dict[str, Reader] = {"csv": csv, "json": json, "ndjson": ndjson, "parquet": parquet, "excel": excel}

@@ -75,6 +75,7 @@ class PlainFile:
     data_offset: int = 0  # where the first record starts
     data_line: int = 0  # physical lines before it
     records_before: int = 0  # what `_line` counts before the first record: skipped lines and the header
+    gaps: Path | None = None  # Parquet: how many records stand before (`before`) each row of a sheet that was empty
     has_quotes: bool = False
     rows: int | None = None
     rejected: tuple[Path, ...] = ()  # Parquet files of `REJECTED`
@@ -83,6 +84,16 @@ class PlainFile:
     @property
     def is_exact(self) -> bool:
         return self.rows is not None
+
+    def line_of(self, record: pl.Expr) -> pl.Expr:
+        """What `_line` says of a record, by its number in the file, from 0, rejected ones counted."""
+        line = record.cast(pl.Int64) + self.records_before + 1
+        if self.gaps is None:
+            return line
+        before = pl.read_parquet(self.gaps).to_series()
+        return line + record.cast(pl.Int64).map_batches(
+            lambda records: before.search_sorted(records, side="right").cast(pl.Int64), return_dtype=pl.Int64
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,13 +26,40 @@ SAMPLE_ROWS = 10_000
 SAMPLED_FILES = 20
 PART_BYTES = 256 << 10  # of the sample in the middle and at the end
 HEAD_BYTES = 4 << 20
+CHUNK_BYTES = 1 << 20
+_LONE_CR = re.compile(rb"\r(?!\n)")
 
 
 def open_files(
     files: Sequence[PlainFile], spec: IngestSpec, folder: Path, *, is_glance: bool = False
 ) -> list[PlainFile]:
     """Find each file's header and first record. Raises `UnreadableSource` for a file without even a header."""
-    return [_open(file, spec) for file in files]
+    dialect = Dialect.of(spec.csv)
+    return [_open(_with_line_feeds(file, dialect, folder), spec) for file in files]
+
+
+def _with_line_feeds(file: PlainFile, dialect: Dialect, folder: Path) -> PlainFile:
+    """The file, or a copy of one whose lines end in a lone CR, as on old Macs: every lone CR becomes an LF."""
+    if not _ends_lines_in_cr(file.path, dialect):
+        return file
+    path, held = folder / f"{file.number}.lf", b""
+    with file.path.open("rb") as source, path.open("wb") as sink:
+        while chunk := source.read(CHUNK_BYTES):
+            chunk = held + chunk
+            held = b"\r" if chunk.endswith(b"\r") else b""  # an LF may follow
+            sink.write(_LONE_CR.sub(b"\n", chunk.removesuffix(held)))
+        sink.write(held.replace(b"\r", b"\n"))
+    return replace(file, path=path)
+
+
+def _ends_lines_in_cr(path: Path, dialect: Dialect) -> bool:
+    with path.open("rb") as file:
+        head = file.read(CHUNK_BYTES)
+        head += file.read(1) if head.endswith(b"\r") else b""
+    if b"\r" not in head:
+        return False
+    outside = dialect.quoted.sub(b"", head) if dialect.quote else head
+    return b"\r" in outside and b"\n" not in outside
 
 
 def _open(file: PlainFile, spec: IngestSpec) -> PlainFile:

@@ -1,15 +1,20 @@
-"""From landed bytes to plain UTF-8 files: gzip, zip and other encodings, told by content and streamed."""
+"""From landed bytes to plain UTF-8 files: gzip, zip, zstd, bzip2, xz and encodings, told by content and streamed."""
 
 from __future__ import annotations
 
+import bz2
 import codecs
 import gzip
+import lzma
+import re
 import shutil
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+import pyarrow as pa
 
 from ..errors import InvalidSpec, UnreadableSource
 from ..lake.landing import LandedFile
@@ -18,7 +23,12 @@ from .base import PlainFile
 
 CHUNK_BYTES = 1 << 20
 MAX_RATIO = 1100  # deflate itself cannot do much better than 1032
+SAFE_BYTES = 256 << 20  # what every archive may unpack to, however small it is: other methods know no bound
 MAX_UNPACKED_BYTES = 1 << 40
+HEAD_BYTES = 16
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # .xls, and workbooks with a password
+_WORKBOOK_PARTS = ("[Content_Types].xml", "content.xml")  # of Office and of OpenDocument
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16's, with which it begins
@@ -29,20 +39,28 @@ _BOMS = (
 
 
 def plain_files(
-    landed: Iterable[LandedFile], folder: Path, encoding: str = "utf-8", limit: int | None = None
+    landed: Iterable[LandedFile],
+    folder: Path,
+    encoding: str = "utf-8",
+    limit: int | None = None,
+    *,
+    are_workbooks: bool = False,
 ) -> list[PlainFile]:
     """The landed files, unpacked and in UTF-8 without a byte order mark.
 
     What already is so is used where it lies. A byte that the encoding does
     not know becomes an invalid one, so that its row is rejected later. With a
-    `limit` no more than so many bytes of each are unpacked or decoded. Raises
-    `UnreadableSource` for a broken or encrypted archive.
+    `limit` no more than so many bytes of each are unpacked or decoded. A
+    workbook is an archive, too, and left as it is. Raises `UnreadableSource`
+    for a broken or encrypted archive, and for a workbook where none is expected.
     """
     codec = _codec(encoding)
     files: list[PlainFile] = []
     for number, file in enumerate(landed):
         local = _local(file, folder / f"landed-{number}")
         for path, name in _unpacked(local, file.name, folder / f"plain-{number}", limit):
+            if not are_workbooks and _is_workbook(path):
+                raise UnreadableSource(f"{name} is a workbook.", hint="Choose the format excel.")
             plain = _decoded(path, codec, folder / f"utf8-{len(files)}", limit)
             files.append(PlainFile(path=plain, number=len(files), name=name))
     return files
@@ -68,32 +86,63 @@ def _local(file: LandedFile, copy: Path) -> Path:
 
 
 def _unpacked(path: Path, name: str, plain: Path, limit: int | None) -> Iterator[tuple[Path, str]]:
-    with path.open("rb") as file:
-        magic = file.read(4)
+    head = _head(path)
+    opened = next((opener for magic, opener in _STREAMS if magic.match(head)), None)
+    allowance = _Allowance(path.stat().st_size, name)
     try:
-        if magic[:2] == b"\x1f\x8b":
-            with gzip.open(path) as source:
-                yield _copy(source, plain, path.stat().st_size, name, limit), name
-        elif magic in (b"PK\x03\x04", b"PK\x05\x06"):
-            yield from _members(path, name, plain, limit)
+        if opened:
+            with opened(path) as source:
+                yield _copy(source, plain, allowance, limit), name
+        elif head.startswith(_ZIP) and not _is_workbook(path):
+            yield from _members(path, name, plain, allowance, limit)
         else:
             yield path, name
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
-        # zipfile says RuntimeError for a password and NotImplementedError for an unknown method.
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError, ValueError) as error:
+        # zipfile says RuntimeError for a password, NotImplementedError, which is one, for an unknown method.
         raise UnreadableSource(
-            f"{name} cannot be unpacked: {error}", hint="Pack it again as gzip or zip without a password."
+            f"{name} cannot be unpacked: {error}", hint="Pack it again as gzip, zip or zstd without a password."
         ) from error
 
 
-def _members(path: Path, name: str, plain: Path, limit: int | None) -> Iterator[tuple[Path, str]]:
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEAD_BYTES)
+
+
+def _open_zstd(path: Path) -> BinaryIO:
+    return pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")
+
+
+# Long enough signs that no text begins with them by chance.
+_STREAMS: tuple[tuple[re.Pattern[bytes], Callable[[Path], BinaryIO]], ...] = (
+    (re.compile(rb"\x1f\x8b"), gzip.open),
+    (re.compile(rb"\x28\xb5\x2f\xfd"), _open_zstd),
+    (re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)"), bz2.open),
+    (re.compile(rb"\xfd7zXZ\x00"), lzma.open),
+)
+
+
+def _is_workbook(path: Path) -> bool:
+    head = _head(path)
+    if not head.startswith(_ZIP):
+        return head.startswith(_OLE)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(part in archive.NameToInfo for part in _WORKBOOK_PARTS)
+    except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError):
+        return False
+
+
+def _members(
+    path: Path, name: str, plain: Path, allowance: _Allowance, limit: int | None
+) -> Iterator[tuple[Path, str]]:
     with zipfile.ZipFile(path) as archive:
         members = [member for member in archive.infolist() if _is_data(member)]
         if not members:
             raise UnreadableSource(f"{name} is an empty archive.", hint="Put at least one file into it.")
         for number, member in enumerate(members):
             with archive.open(member) as source:
-                member_path = plain.with_name(f"{plain.name}-{number}")
-                _copy(source, member_path, path.stat().st_size, name, limit)
+                member_path = _copy(source, plain.with_name(f"{plain.name}-{number}"), allowance, limit)
             yield member_path, f"{name}/{member.filename}"
 
 
@@ -102,14 +151,29 @@ def _is_data(member: zipfile.ZipInfo) -> bool:
     return not member.is_dir() and parts[0] != "__MACOSX" and not parts[-1].startswith(".")
 
 
-def _copy(source: BinaryIO, path: Path, packed_bytes: int, name: str, limit: int | None) -> Path:
-    most, size = min(MAX_UNPACKED_BYTES, packed_bytes * MAX_RATIO + CHUNK_BYTES), 0
+class _Allowance:
+    """How many bytes an archive may still unpack to, all its members together."""
+
+    def __init__(self, packed_bytes: int, name: str) -> None:
+        self._most = self._left = min(MAX_UNPACKED_BYTES, max(packed_bytes * MAX_RATIO, SAFE_BYTES))
+        self._name = name
+
+    def take(self, size: int) -> None:
+        """Raises `UnreadableSource` when that is more than is left."""
+        self._left -= size
+        if self._left < 0:
+            raise UnreadableSource(
+                f"{self._name} unpacks to more than {self._most >> 20} MiB.", hint="Is it a zip bomb?"
+            )
+
+
+def _copy(source: BinaryIO, path: Path, allowance: _Allowance, limit: int | None) -> Path:
+    size = 0
     with path.open("wb") as sink:
         while (limit is None or size < limit) and (chunk := source.read(CHUNK_BYTES)):
+            allowance.take(len(chunk))
             sink.write(chunk)
             size += len(chunk)
-            if size > most:
-                raise UnreadableSource(f"{name} unpacks to more than {most} bytes.", hint="Is it a zip bomb?")
     return path
 
 
