@@ -12,7 +12,7 @@ from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from assay.common.api import PolicyMixin, ReadOnlyModelViewSet, SearchFilter, Serializer
+from assay.common.api import InvalidInput, PolicyMixin, ReadOnlyModelViewSet, SearchFilter, Serializer
 from assay.common.fields import ColumnsField
 from ops.job_api import (
     JOB_FIELDS,
@@ -28,7 +28,7 @@ from workers.results import Preview
 from . import services
 from .models import IngestJob, IngestRun, Upload
 from .sources import IngestConfig
-from .validation import fill_in
+from .validation import fill_in, use_problems
 
 # A multipart body is a little larger than the file in it.
 MULTIPART_OVERHEAD_BYTES = 1024 * 1024
@@ -65,7 +65,16 @@ class IngestJobSerializer(JobSerializer):
             "bad_row_threshold",
             "is_reference",
         )
-        filled_in = ("format", "write_mode", "quarantine_path")
+        # Secrets stand in config when they come, and are moved from there.
+        filled_in = ("format", "write_mode", "quarantine_path", "secrets")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        before = self.instance.config if self.instance else {}
+        attrs = super().validate(attrs)
+        request = self.context.get("request")  # without one it is `apply`, whose caller may do everything
+        if request and (problems := use_problems(self._candidate(attrs), before, request.user)):
+            raise InvalidInput(problems)
+        return attrs
 
     def _candidate(self, attrs: dict[str, Any]) -> IngestJob:
         record = super()._candidate(attrs)

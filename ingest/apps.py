@@ -7,12 +7,14 @@ class IngestConfig(AppConfig):
 
     def ready(self) -> None:
         from ops import kinds
+        from ops.connections import users
 
         from . import services
         from .kind import IngestKind
         from .models import IngestJob
 
         kinds.register(IngestKind())
+        users.register("ingest", ("ingest.add_ingestjob", "ingest.change_ingestjob"), services.uses_of_connection)
         # Whoever saves a job, a form, the API or a script, the catalog hears of it.
         post_save.connect(
             lambda instance, **_: services.declare(instance), IngestJob, weak=False, dispatch_uid="ingest-declare"

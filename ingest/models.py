@@ -10,9 +10,10 @@ from django.db import models
 from simple_history.models import HistoricalRecords
 
 from assay.common.policy import VisibleQuerySet
-from assay.common.problems import as_validation_error
+from assay.common.problems import Problem, as_validation_error
 from assay.common.runs import JobRun
-from assay.common.secrets import EncryptedJSONField
+from assay.common.sealing import seal, secrets_in
+from assay.common.secrets import MASK, EncryptedJSONField, Unreadable
 from ops.models import Compression, Job
 from workers.ids import new_run_id
 
@@ -147,8 +148,28 @@ class IngestJob(Job):
     def clean(self) -> None:
         from .validation import problems_of
 
-        if problems := problems_of(self):
+        # In this order: what is wrong with a secret is seen while it stands in its place.
+        if problems := [*problems_of(self), *self.seal_secrets()]:
             raise as_validation_error(problems)
+
+    def save(self, *args, **kwargs) -> None:
+        self.seal_secrets()
+        if "config" in (kwargs.get("update_fields") or ()):
+            kwargs["update_fields"] = {*kwargs["update_fields"], "secrets"}
+        super().save(*args, **kwargs)
+
+    def seal_secrets(self) -> list[Problem]:
+        """Move the secrets from `config` to `secrets`; what is wrong with them. Doing it again changes nothing."""
+        from .sources import IngestConfig
+
+        kept = self.secrets
+        if kept is None and self.pk and any(value == MASK for _, value in secrets_in(IngestConfig, self.config)):
+            kept = type(self).objects.filter(pk=self.pk).values_list("secrets", flat=True).first()
+        sealed = seal(IngestConfig, self.config, kept, "config")
+        self.config = sealed.data
+        # What cannot be decrypted now may be when its key is back.
+        self.secrets = kept if isinstance(kept, Unreadable) and not sealed.secrets else sealed.secrets or None
+        return sealed.problems
 
 
 class IngestRun(JobRun):

@@ -5,25 +5,34 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from functools import reduce
+from operator import or_
 from pathlib import PurePath
 from typing import Any
 
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
+from django.db.models import Q
+from django.urls import reverse
 from django.utils import timezone
 
 from assay.common.columns import as_columns
 from assay.common.runs import KEPT_FIELDS
+from assay.common.sealing import opened
+from assay.common.secrets import readable
 from catalog import services as catalog
+from ops.connections import services as connections
+from ops.connections.users import Use
 from workers.access import Access
 from workers.errors import AssayError, NotAvailableYet
 from workers.ids import new_run_id
 from workers.lake.paths import landing_uri
+from workers.network import NetworkPolicy
 from workers.results import Preview
 from workers.specs import Column, IngestSpec, TableTarget, Watermark, Window
 
 from .models import IngestJob, IngestRun, Upload
-from .sources import SOURCES
+from .sources import PARTS, SOURCES, IngestConfig
 
 READABLE_FORMATS = ("csv", "json", "ndjson")
 
@@ -175,9 +184,31 @@ def _watermark(job: IngestJob) -> Watermark | None:
     return Watermark(column=job.watermark_column, last=job.last_watermark_value, lag=job.watermark_lag)
 
 
-def access_for(spec: IngestSpec) -> Access:
-    """What a run of this spec may reach, resolved now: secrets are in no spec."""
-    return Access()
+def access_for(spec: IngestSpec, job: IngestJob | None = None) -> Access:
+    """What a run of this spec may reach, and with which secrets, resolved now: they are in no spec.
+
+    `job` is given where it is not saved. Raises `SecretMissing`, `SecretUnreadable`.
+    """
+    job = job or IngestJob.objects.filter(workflow__slug=spec.workflow, name=spec.job).first()
+    name = spec.source.connection
+    return Access(
+        connections={name: found} if name and (found := connections.for_worker(name)) else {},
+        secrets=_secrets_of(job) if job else {},
+        http=NetworkPolicy(allow=tuple(settings.ASSAY_HTTP_ALLOW_PRIVATE)),
+        services=connections.network_policy(),
+    )
+
+
+def uses_of_connection(name: str) -> list[Use]:
+    """The jobs that name this connection."""
+    by_part = [Q(**{f"config__{part}__connection": name}) for part in PARTS]
+    jobs = IngestJob.objects.filter(reduce(or_, by_part)).select_related("workflow").order_by("workflow__slug", "name")
+    return [Use(str(job), reverse("ingest:job-detail", args=[job.workflow.slug, job.name])) for job in jobs]
+
+
+def _secrets_of(job: IngestJob) -> dict[str, str]:
+    stored = readable(job.secrets, f"A secret of the job {job.name}")
+    return opened(IngestConfig, job.config, stored or {})
 
 
 def options_of(job: IngestJob) -> Any:
@@ -213,7 +244,7 @@ def preview(job: IngestJob) -> Preview:
     from workers.executors import ingest_preview
 
     spec = spec_of(job, str(new_run_id()))
-    return ingest_preview.preview(spec, access_for(spec))
+    return ingest_preview.preview(spec, access_for(spec, job))
 
 
 def record_run(run: IngestRun, result) -> None:

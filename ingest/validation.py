@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 from assay.common.columns import column_problems
 from assay.common.options import read_options
 from assay.common.problems import Problem
+from ops.connections import services as connections
 from ops.job_rules import name_problems
 
-from .sources import PARTS, SOURCES, FileOptions
+from .sources import PARTS, SOURCES, FileOptions, Source
 
 if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractBaseUser
+
     from .models import IngestJob
 
 # Bronze adds them to what the source sent.
@@ -66,8 +69,26 @@ def _config_problems(job: IngestJob) -> Iterator[Problem]:
     options, faults = read_options(source.options, part, path)
     yield from faults
     if options is not None:
+        yield from _connection_problems(source, options, path)
         yield from source.problems(options, path)
         yield from _format_problems(job.format, options, path)
+
+
+def _connection_problems(source: Source, options: Any, path: str) -> Iterator[Problem]:
+    name = getattr(options, "connection", None)
+    if name and (detail := connections.problem_with(name, source.connection_kinds)):
+        yield Problem(f"{path}.connection", detail, "unknown_connection")
+
+
+def use_problems(job: IngestJob, before: dict[str, Any], user: AbstractBaseUser) -> list[Problem]:
+    """The saver must be one who may use the job's connection, unless config is what it was `before`."""
+    source = SOURCES.get(job.source_type)
+    part = job.config.get(source.part) if source and isinstance(job.config, dict) else None
+    name = part.get("connection") if isinstance(part, dict) else None
+    if not name or job.config == before or connections.may_use(user, name):
+        return []
+    detail = f"You may not use the connection “{name}”. Ask somebody who may change connections."
+    return [Problem(f"config.{source.part}.connection", detail, "not_allowed")]
 
 
 def _part_problems(job: IngestJob, own: str) -> Iterator[Problem]:

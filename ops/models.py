@@ -202,3 +202,6 @@ class StepLog(models.Model):
 
     def __str__(self) -> str:
         return f"{self.at:%H:%M:%S} {self.message}"
+
+
+from .connections.models import Connection, ConnectionKind  # noqa: E402, F401  (Django looks for models here)

@@ -7,11 +7,17 @@ from django.utils import timezone
 from assay.common.runs import RunStatus
 from datasets.models import DatasetJob
 from ingest.models import IngestJob
-from ops.models import PipelineRun, Step, Workflow
+from ops.models import Connection, PipelineRun, Step, Workflow
 
 
 def make_workflow(slug="shop", **more) -> Workflow:
     return Workflow.objects.create(slug=slug, **{"name": slug.title(), **more})
+
+
+def make_connection(name="erp", kind="postgresql", **more) -> Connection:
+    server = {"host": "db.example.org", "database": "erp", "username": "reader"}
+    place = {"sqlite": {}, "s3": {}, "http": {"options": {"base_url": "https://api.example.org/v1"}}}.get(kind, server)
+    return Connection.objects.create(name=name, kind=kind, **{**place, **more})
 
 
 def make_ingest_job(workflow, name="orders", **more) -> IngestJob:

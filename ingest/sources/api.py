@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from assay.common.options import Secret
 from assay.common.problems import Problem
 from workers.specs import ApiSource, CsvOptions, Nested
 
@@ -17,11 +18,6 @@ from .base import Csv, Name, Options, Source
 if TYPE_CHECKING:
     from ingest.models import IngestJob
 
-# A job is shown, exported and kept in its history: a secret in it would be, too.
-Secret = Annotated[
-    str,
-    Field(pattern=r"^(env|file):.+$", description="a reference, `env:NAME` or `file:PATH`, never the secret itself"),
-]
 SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key", "api-key"})
 PLACEHOLDERS = ("watermark", "run_date", "start_date", "end_date")
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")

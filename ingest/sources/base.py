@@ -145,6 +145,7 @@ class Source:
     part: ClassVar[str]
     options: ClassVar[type[Options]]
     formats: ClassVar[tuple[str, ...]] = FILE_FORMATS
+    connection_kinds: ClassVar[tuple[str, ...]] = ()  # of the connection that the options may name
     available: ClassVar[bool] = False  # whether this version can run it
 
     def problems(self, options: Any, path: str) -> Iterator[Problem]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
+from ops.connections.kinds import DATABASES
+
 from .base import Name, Options, Source
 
 
@@ -21,5 +23,6 @@ class DatabaseOptions(Options):
 
 class Database(Source):
     name, part, options = "database", "db", DatabaseOptions
+    connection_kinds = DATABASES
     # Rows come typed: the format plays no part, so none is refused but the one for spreadsheets.
     formats = ("csv", "json", "ndjson", "parquet")

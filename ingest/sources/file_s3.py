@@ -18,3 +18,4 @@ class FileS3Options(FileOptions):
 
 class FileS3(FileSource, Source):
     name, part, options = "file_s3", "file", FileS3Options
+    connection_kinds = ("s3",)

@@ -17,6 +17,7 @@ from rest_framework import serializers
 
 from assay.common.api import InvalidInput, flatten_errors
 from assay.common.problems import Problem
+from assay.common.secrets import MASK, Unreadable
 from datasets.api import DatasetJobSerializer
 from ingest.api import IngestJobSerializer
 from ops.api import WorkflowSerializer
@@ -249,11 +250,20 @@ def _own_fields(serializer: serializers.ModelSerializer) -> set[str]:
 def _changed(job: Job, wanted: dict[str, Any], section: str) -> Action:
     changes: list[Change] = []
     for name, value in wanted.items():
-        changes += differences(name, getattr(job, name), value)
+        before = getattr(job, name)
+        changes += _secret_differences(before, value) if name == "secrets" else differences(name, before, value)
         setattr(job, name, value)
     if changes:
         job.save()
     return Action("change" if changes else "nothing", section, job.name, tuple(changes))
+
+
+def _secret_differences(old: Any, new: Any) -> Iterator[Change]:
+    """Which secrets of config are others now; they themselves are not told."""
+    before = {} if isinstance(old, Unreadable) else old or {}
+    for path, secret in (new or {}).items():
+        if before.get(path) != secret:
+            yield Change(f"config.{path}", MASK, f"{MASK} (another one)")
 
 
 def differences(path: str, old: Any, new: Any) -> Iterator[Change]:

@@ -84,7 +84,7 @@ def test_a_link_within_the_folder_is_followed(folder):
 
 @pytest.mark.parametrize("reference", ["env:NO_SUCH_VARIABLE", "file:{}/none", "file:{}"])
 def test_a_reference_to_nothing_says_so(folder, reference):
-    with pytest.raises(SecretMissing, match="holds no secret|below"):
+    with pytest.raises(SecretMissing, match=r"holds no secret|below"):
         resolve(reference.format(folder))
 
 

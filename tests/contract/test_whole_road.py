@@ -6,6 +6,8 @@ from decimal import Decimal
 import pytest
 from deltalake import DeltaTable
 
+from tests.factories import make_connection
+
 ORDERS = b"""order_id,customer,amount,ordered_on
 1,ann,10.50,2026-11-01
 2,bob,20.00,2026-11-01
@@ -175,6 +177,7 @@ def test_a_bad_row_fails_a_strict_job_and_nothing_is_published(shop, orders, api
 
 
 def test_a_source_that_cannot_run_yet_says_so_when_it_is_run(shop, make):
+    make_connection("erp")
     config = {"db": {"connection": "erp", "table_name": "public.orders"}}
     make(f"{shop}/ingest-jobs/", {"name": "erp_orders", "source_type": "database", "config": config})
     run = make(f"{shop}/ingest-jobs/erp_orders/run/?wait=30", {}, 200)

@@ -5,6 +5,7 @@ import pytest
 from ingest.models import IngestJob, Upload
 from ingest.validation import fill_in, problems_of
 from ops.models import Workflow
+from tests.factories import make_connection
 from workers.ids import new_run_id
 
 LOCAL = {"source_type": "file_local", "config": {"file": {"path": "/inbox/orders.csv"}}}
@@ -34,6 +35,7 @@ def api_with(**options):
 
 @pytest.mark.parametrize("fields", [LOCAL, DATABASE, API], ids=["file", "database", "api"])
 def test_a_minimal_job_is_sound(shop, fields):
+    make_connection("erp")
     assert faults(job(shop, **fields)) == {}
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from .problems import Problem
+from .secrets import is_reference, reference_problem
 
 NAME_PATTERN = "^[A-Za-z_][A-Za-z0-9_]*$"
 NAME_WORDS = "Give a name of letters, digits and _, which does not begin with a digit."
@@ -19,6 +20,29 @@ class Options(BaseModel):
     """The base of all declared options: what is not declared is refused, and "5" is no number."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class IsSecret:
+    """Marks the texts of an options model that are sealed before the options are stored (sealing.py)."""
+
+
+def _checked_reference(text: str) -> str:
+    if is_reference(text) and (problem := reference_problem(text)):
+        raise ValueError(problem)
+    return text
+
+
+Secret = Annotated[
+    str,
+    IsSecret(),
+    AfterValidator(_checked_reference),
+    Field(
+        min_length=1,
+        max_length=20_000,
+        description="a secret, or a reference to one: `env:NAME`, `file:/path`",
+        json_schema_extra={"format": "password", "writeOnly": True},
+    ),
+]
 
 
 def read_options(kind: type[Declared], data: Any, path: str) -> tuple[Declared | None, list[Problem]]:
@@ -34,7 +58,7 @@ def read_options(kind: type[Declared], data: Any, path: str) -> tuple[Declared |
 
 
 def _problem(fault: dict[str, Any], kind: type[Options], data: dict, path: str) -> Problem:
-    place = list(_written_path(fault["loc"], data))
+    place = list(_written_path(fault["loc"], data, is_there=fault["type"] != "missing"))
     if fault["type"] in ("union_tag_not_found", "union_tag_invalid"):
         place.append("type")
     attr = ".".join([path, *map(str, place)])
@@ -47,12 +71,15 @@ def _problem(fault: dict[str, Any], kind: type[Options], data: dict, path: str) 
     return Problem(attr, _plain(fault), fault["type"])
 
 
-def _written_path(location: Iterable[Any], data: Any) -> Iterable[Any]:
-    """The path as it stands in the data: pydantic also names the member of a union, which nobody wrote."""
+def _written_path(location: Iterable[Any], data: Any, *, is_there: bool) -> Iterable[Any]:
+    """The path as it stands in the data: pydantic also names the member of a union, which nobody wrote.
+
+    Only what is missing ends in a name that is not there.
+    """
     location = list(location)
     for position, part in enumerate(location):
         is_last = position == len(location) - 1
-        if isinstance(data, dict) and part not in data and not is_last:
+        if isinstance(data, dict) and part not in data and (is_there or not is_last):
             continue
         yield part
         if isinstance(data, dict):

@@ -109,6 +109,9 @@ class EncryptedJSONField(models.TextField):
         except InvalidToken:
             return Unreadable(value)
 
+    def to_python(self, value: Any) -> Any:
+        return value  # any JSON, where a TextField would make it a text
+
     def get_lookup(self, name: str):
         return super().get_lookup(name) if name == "isnull" else None
 
