@@ -137,16 +137,13 @@ class Client:
     # --- trying again ------------------------------------------------------------------
 
     def _persistently(self, attempt: Any, label: str) -> Any:
-        tries = 0
+        tries = broken = 0
         while True:
             try:
                 return attempt()
             except Again as problem:
-                tries += 1
-                most = self.limits.max_retries
-                if problem.error is UnreadableSource:
-                    most = min(most, BROKEN_TRIES)
-                if tries > most:
+                tries, broken = tries + 1, broken + (problem.error is UnreadableSource)
+                if tries > self.limits.max_retries or broken > BROKEN_TRIES:
                     raise self._given_up(problem, label, tries) from None
                 self._pause(problem, label, tries)
 
