@@ -190,6 +190,9 @@ def _end(step: Step, status: str, error: dict[str, Any] | None) -> None:
     with transaction.atomic():
         if _mine(step).move(old=RunStatus.RUNNING, new=status, end_time=now, error=error):
             end_job_run(step, status, now, error)
+            if error and step.run_id:
+                kind = kinds.get(step.kind)
+                kind.record_failure(kind.run_of(step.run_id), error)
             _tell_who_waits(step)
 
 

@@ -68,6 +68,9 @@ class JobKind(Protocol):
         What it raises rolls the transaction back; the run is then taken over and executed again.
         """
 
+    def record_failure(self, run: JobRun, error: dict[str, Any]) -> None:
+        """Keep what else a failed try has shown, from the error as it is stored. Called as `record` is."""
+
     def page_url(self, job: Job) -> str:
         """Address of the job's page."""
 
@@ -93,6 +96,9 @@ class ModelKind:
 
     def runs(self, run_ids: Iterable[Any]) -> QuerySet[JobRun]:
         return self.run_model.objects.select_related("job__workflow").filter(pk__in=list(run_ids))
+
+    def record_failure(self, run: JobRun, error: dict[str, Any]) -> None:
+        pass
 
 
 _kinds: dict[str, JobKind] = {}

@@ -65,6 +65,9 @@ class ScriptedKind:
         run.keep(outcome)
         run.save()
 
+    def record_failure(self, run, error):
+        self.recorded.append(f"{run.job.name}: {error['code']}")
+
     def page_url(self, job):
         return f"/{job.name}/"
 
