@@ -68,8 +68,9 @@ class PlainFile:
     number: int  # its place among the files of the run
     name: str  # what `_source_file` says
     header: tuple[str, ...] = ()  # the columns in the file's own order
-    keys: tuple[str, ...] = ()  # what JSON calls them
-    shape: dict[str, Any] = field(default_factory=dict)  # what JSON holds under each key: json_types.Shape
+    keys: tuple[str, ...] = ()  # what the file itself calls them: of JSON the first key of the path
+    paths: tuple[tuple[str, ...], ...] = ()  # where JSON has them: the keys from the record down to the value
+    shape: dict[tuple[str, ...], Any] = field(default_factory=dict)  # what JSON holds there: json_types.Shape
     proven: dict[str, Any] = field(default_factory=dict)  # the shape of all its records, where that is known
     is_converted: bool = False  # byte positions mean nothing to whoever has the original
     data_offset: int = 0  # where the first record starts
