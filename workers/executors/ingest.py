@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from ..access import NOTHING, Access
-from ..checks.balance import check_balance
 from ..lake.landing import Landed, LandedFile, Landing
 from ..lake.publish import already_published, publish
 from ..lake.stage import Staging
-from ..lake.table import open_table
+from ..lake.table import Table, open_table, table_exists
 from ..progress import Progress, silent
 from ..readers import READERS
 from ..readers.base import PlainFile
 from ..readers.names import aligned
 from ..readers.unpack import plain_files
-from ..results import Published, SchemaChange, StepResult
+from ..results import FileRead, Published, SchemaChange, StepResult
 from ..sources import source_of
 from ..specs import IngestSpec
 from .clock import Clock
+from .ingest_change import Refused, RunChange
+from .ingest_contract import as_facts, from_facts, misfits_of, with_refused
+from .ingest_files import choose_files, nothing_new
+from .ingest_incremental import Cursor, Sieve, cursor_of, is_window, sieve_of
 from .ingest_quarantine import check_threshold, refuse, refused_rows, write_quarantine
 from .ingest_rows import Reading, stage_rows
-from .ingest_schema import Resolution, resolve
+from .ingest_schema import KnownTable, Resolution, known_table, resolve, rewidened, tolerance
 
 
 def run_ingest(spec: IngestSpec, progress: Progress = silent, access: Access = NOTHING) -> StepResult:
@@ -40,33 +44,51 @@ def run_ingest(spec: IngestSpec, progress: Progress = silent, access: Access = N
     too many were), `RowsDoNotBalance`, and whatever the lake raises.
     """
     if before := already_published(spec.target, spec.run_id):
-        return _reported_again(spec, before)
+        return _reported(spec, before)
     clock = Clock()
+    table = known_table(spec)
+    spec = table.settle(spec)
     with clock("land"):
         landed = land(spec, access, progress)
+        chosen = choose_files(spec, landed, access)
+    if chosen.note:
+        progress("read", message=chosen.note)
+    if spec.source.type == "files" and not chosen.to_read:
+        return nothing_new(spec, landed, chosen, _in_lake(spec, landed.path))
     with TemporaryDirectory(prefix="assay-ingest-") as name, Staging(spec.target, spec.run_id) as staging:
         folder = Path(name)
         with clock("read"):
-            progress("read", total=sum(file.size for file in landed.files))
-            resolution, reading = _read(spec, landed, staging, folder, progress)
+            progress("read", total=sum(file.size for file in chosen.to_read))
+            work = _read(spec, table, chosen.to_read, staging, folder, progress)
         with clock("audit"):
             progress("audit")
-            facts = _audit(spec, reading, staging, folder)
+            facts, refused = _set_aside(spec, work, folder)
         facts |= {
             "landing_path": _in_lake(spec, landed.path),
-            "schema_changes": [asdict(change) for change in resolution.changes],
+            "schema_changes": [asdict(change) for change in work.resolution.changes],
+            "files": [asdict(file) for file in chosen.told],
         }
-        with clock("publish"):
-            progress("publish", total=facts["rows_written"])
+        change = RunChange(
+            spec,
+            landed=landed,
+            reading=work.reading,
+            staged=staging,
+            plans=work.resolution.plans,
+            cursor=work.cursor,
+            sieve=work.sieve,
+            refused=refused,
+        )
+        with clock("publish"), change:
+            progress("publish", total=sum(file.rows for file in staging.files))
             published = publish(
                 spec.target,
-                staging.files,
                 run_id=spec.run_id,
-                mode=spec.write_mode,
-                columns=resolution.table_columns(spec),
+                mode="replace_window" if is_window(spec) and spec.write_mode == "append" else spec.write_mode,
+                columns=work.resolution.table_columns(spec),
                 metadata=facts,
+                change=change,
             )
-    return _result(spec, facts, published, clock.seconds)
+    return replace(_reported(spec, published), phases=clock.seconds)
 
 
 def land(spec: IngestSpec, access: Access, progress: Progress = silent) -> Landed:
@@ -75,15 +97,44 @@ def land(spec: IngestSpec, access: Access, progress: Progress = silent) -> Lande
     return landing.landed() or source_of(spec).land(spec, landing, access, progress)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work:
+    """What reading settled and left behind."""
+
+    resolution: Resolution
+    cursor: Cursor | None
+    sieve: Sieve
+    reading: Reading
+
+
 def _read(
-    spec: IngestSpec, landed: Landed, staging: Staging, folder: Path, progress: Progress
-) -> tuple[Resolution, Reading]:
-    files = open_landed(spec, landed.files, folder)
+    spec: IngestSpec,
+    table: KnownTable,
+    landed: Sequence[LandedFile],
+    staging: Staging,
+    folder: Path,
+    progress: Progress,
+) -> _Work:
+    files = open_landed(spec, landed, folder)
     sample = READERS[spec.format].sample(files, spec)
-    resolution = resolve(spec, files, sample)
+    resolution = resolve(spec, files, sample, table)
     for note in resolution.notes:
         progress("read", message=note)
-    return resolution, stage_rows(spec, files, sample, resolution.plans, staging, folder)
+    found = dict.fromkeys(name for file in files for name in file.header)
+    while True:
+        cursor = cursor_of(spec, resolution.plans, found)
+        sieve = sieve_of(spec, cursor, _table(spec))
+        reading = stage_rows(spec, files, sample, resolution.plans, staging, folder, sieve)
+        misfits = misfits_of(refused_rows(reading, spec.run_id))
+        if not (wider := rewidened(spec, resolution, misfits, table, reading.received)):
+            return _Work(resolution=resolution, cursor=cursor, sieve=sieve, reading=reading)
+        # Only behind the sample did it show that types are too narrow.
+        staging.discard()
+        resolution = wider
+
+
+def _table(spec: IngestSpec) -> Table | None:
+    return Table(spec.target.uri) if table_exists(spec.target.uri) else None
 
 
 def open_landed(
@@ -91,31 +142,27 @@ def open_landed(
 ) -> list[PlainFile]:
     """The files ready to be read: unpacked, in UTF-8, their columns known and spelled as the table spells them."""
     encoding = spec.csv.encoding if spec.format == "csv" else "utf-8"
-    plain = plain_files(landed, folder, encoding, glance_bytes)
+    is_excel = spec.format == "excel"  # of half a workbook nothing can be read
+    limit = None if is_excel else glance_bytes
+    plain = plain_files(landed, folder, encoding, limit, are_workbooks=is_excel)
     files = READERS[spec.format].open_files(plain, spec, folder, is_glance=glance_bytes is not None)
-    headers = aligned((file.header for file in files), (column.name for column in spec.columns))
+    headers = aligned((file.header for file in files), (column.name for column in spec.columns), spec.renames)
     return [replace(file, header=header) for file, header in zip(files, headers, strict=True)]
 
 
-def _audit(spec: IngestSpec, reading: Reading, staging: Staging, folder: Path) -> dict[str, Any]:
-    """The run's facts, once they hold. Raises `BadRows` and `RowsDoNotBalance`."""
-    refused = refused_rows(reading, spec.run_id)
+def _set_aside(spec: IngestSpec, work: _Work, folder: Path) -> tuple[dict[str, Any], Refused]:
+    """What the run tells of its refused rows, and what they mean for it. Raises `BadRows` where none is allowed."""
+    plans, received = work.resolution.plans, work.reading.received
+    rows = refused_rows(work.reading, spec.run_id, plans)
+    contract = with_refused(work.resolution.contract, rows, plans, received, tolerance(spec))
     if spec.error_handling == "fail":
-        refuse(spec, refused)
-        quarantine, quarantined, reasons = "", 0, {}
+        refuse(spec, rows, contract)
+        path, count, reasons = "", 0, {}
     else:
-        quarantine, quarantined, reasons = write_quarantine(spec, refused, folder)
-    written = sum(file.rows for file in staging.files)
-    check = check_balance(reading.rows_read, written, quarantined)
-    check_threshold(spec, reading.rows_read, quarantined, reasons, quarantine)
-    return {
-        "rows_read": reading.rows_read,
-        "rows_written": written,
-        "quarantined_rows": quarantined,
-        "quarantine_path": _in_lake(spec, quarantine),
-        "reasons": reasons,
-        "checks": [check],
-    }
+        path, count, reasons = write_quarantine(spec, rows, folder)
+    check = partial(check_threshold, spec, rows=count, reasons=reasons, path=path, contract=contract)
+    told = {"quarantine_path": _in_lake(spec, path), "reasons": reasons, "contract_changes": as_facts(contract)}
+    return told, Refused(rows=count, check=check)
 
 
 def _in_lake(spec: IngestSpec, uri: str) -> str:
@@ -123,13 +170,10 @@ def _in_lake(spec: IngestSpec, uri: str) -> str:
     return uri.removeprefix(spec.landing_uri.rstrip("/").removesuffix(f"landing/{spec.workflow}/{spec.job}"))
 
 
-def _reported_again(spec: IngestSpec, published: Published) -> StepResult:
-    commit = next(commit for commit in open_table(spec.target.uri).history() if commit.run_id == spec.run_id)
-    return _result(spec, commit.metadata, published, {})
-
-
-def _result(spec: IngestSpec, facts: dict[str, Any], published: Published, seconds: dict[str, float]) -> StepResult:
+def _reported(spec: IngestSpec, published: Published) -> StepResult:
     """The result from what the commit carries, so that a run reports the same however often it is asked."""
+    facts = next(commit for commit in open_table(spec.target.uri).history() if commit.run_id == spec.run_id).metadata
+    watermark = facts.get("watermark") or {}
     return StepResult(
         rows_read=facts["rows_read"],
         rows_written=facts["rows_written"],
@@ -141,5 +185,10 @@ def _result(spec: IngestSpec, facts: dict[str, Any], published: Published, secon
         quarantine_path=facts["quarantine_path"],
         reasons=facts["reasons"],
         checks=tuple(facts["checks"]),
-        phases=seconds,
+        contract_changes=from_facts(facts["contract_changes"]),
+        skipped=facts["skipped"],
+        deleted_rows=facts["deleted_rows"],
+        watermark=watermark.get("value"),
+        files=tuple(FileRead(**file) for file in facts["files"]),
+        facts=facts["facts"],
     )

@@ -31,7 +31,7 @@ from .ingest_incremental import (
 )
 from .ingest_landed import converted_like, files_of, scan_landed
 from .ingest_late import late_rows
-from .ingest_rows import Reading, partition_of
+from .ingest_rows import Reading, key_names, partition_of
 
 COMPARED_ROWS = 1_000_000  # at a time, in memory
 
@@ -192,15 +192,15 @@ class RunChange:
         return merge(table, batch, columns, self._staging, partition=partition_of(self.spec), absent=absent)
 
     def _keys(self) -> tuple[str, ...]:
-        spelled = {plan.name.lower(): plan.name for plan in self.plans}
-        if missing := [name for name in self.spec.key_columns if name.lower() not in spelled]:
+        keys = key_names(self.spec, self.plans)
+        if missing := [name for name in self.spec.key_columns if name.lower() not in {key.lower() for key in keys}]:
             raise MissingColumns(
                 f"The source has no column {', '.join(missing)}, by which the rows are to be merged.",
                 hint="Correct key_columns.",
                 missing=missing,
                 present=[plan.name for plan in self.plans],
             )
-        return tuple(spelled[name.lower()] for name in self.spec.key_columns)
+        return keys
 
     def _absent(self, rows: pl.LazyFrame, keys: tuple[str, ...]) -> Absent | None:
         """What this run knows of rows that are gone: those of a window, or those of a source that it saw whole."""

@@ -33,6 +33,7 @@ _PROVENANCE_TYPES = {
     "_run_id": "string",
     "_source_file": "string",
     "_ingest_date": "date",
+    "_deleted_at": "timestamptz",
 }
 
 
@@ -91,7 +92,11 @@ class Resolution:
 
 def provenance_of(spec: IngestSpec) -> tuple[str, ...]:
     """The names of the columns that Bronze adds in this run."""
-    return tuple(name for name in PROVENANCE if name != "_ingest_date" or name in spec.target.partition_by)
+    left_out = {
+        "_ingest_date": "_ingest_date" not in spec.target.partition_by,
+        "_deleted_at": spec.delete_detection != "soft",
+    }
+    return tuple(name for name in PROVENANCE if not left_out.get(name))
 
 
 def resolve(

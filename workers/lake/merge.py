@@ -99,7 +99,7 @@ def _plain(rows: pl.LazyFrame) -> pl.LazyFrame:
 def _newest(batch: Batch) -> tuple[pl.LazyFrame, int]:
     """The newest row of each key, and how many older ones there are."""
     position = batch.order[-1]
-    places = batch.rows.select(dict.fromkeys([*batch.keys, *batch.order])).collect(engine="streaming")
+    places = batch.rows.select(list(dict.fromkeys([*batch.keys, *batch.order]))).collect(engine="streaming")
     order = [pl.col(name).fill_nan(None) if places.schema[name].is_float() else pl.col(name) for name in batch.order]
     newest = places.sort(order, nulls_last=False).unique(batch.keys, keep="last")
     if newest.height == places.height:

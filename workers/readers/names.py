@@ -10,7 +10,7 @@ from types import MappingProxyType
 from ..errors import SchemaChanged
 from ..specs import Column
 
-PROVENANCE = ("_ingested_at", "_run_id", "_source_file", "_ingest_date")
+PROVENANCE = ("_ingested_at", "_run_id", "_source_file", "_ingest_date", "_deleted_at")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")  # Arrow cannot hold a NUL in a name, and nobody can read the others
 
 
