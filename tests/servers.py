@@ -1,4 +1,5 @@
-"""Servers that tests run against, where one answers: PostgreSQL (TEST_POSTGRES_URL) and Redis (TEST_REDIS_URL).
+"""Servers that tests run against, where one answers: PostgreSQL (TEST_POSTGRES_URL), MariaDB (TEST_MARIADB_URL) and
+Redis (TEST_REDIS_URL).
 
 Without one a test is skipped with its reason; with CI=true it fails.
 """
@@ -8,10 +9,12 @@ from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import psycopg
+import pymysql
 import pytest
 import redis
 
 POSTGRES_URL = os.environ.get("TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/postgres")
+MARIADB_URL = os.environ.get("TEST_MARIADB_URL", "mysql://root@127.0.0.1:3306")
 REDIS_URL = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379")
 
 
@@ -34,6 +37,27 @@ def postgres_url():
         server.execute(f'CREATE DATABASE "{name}"')
         yield urlunsplit(urlsplit(POSTGRES_URL)._replace(path=f"/{name}"))
         server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def mariadb_url():
+    """The URL of an empty database of its own, dropped afterwards."""
+    parts = urlsplit(MARIADB_URL)
+    try:
+        server = pymysql.connect(
+            host=parts.hostname,
+            port=parts.port or 3306,
+            user=parts.username,
+            password=parts.password or "",
+            connect_timeout=3,
+        )
+    except pymysql.OperationalError as error:
+        _missing("MariaDB", error)
+    name = f"assay_test_{uuid4().hex}"
+    with server, server.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE `{name}` CHARACTER SET utf8mb4")
+        yield urlunsplit(parts._replace(path=f"/{name}"))
+        cursor.execute(f"DROP DATABASE `{name}`")
 
 
 @pytest.fixture

@@ -1,0 +1,86 @@
+"""The SQL that databases are asked: what people write is guarded, names are quoted, values are bound."""
+
+from __future__ import annotations
+
+import re
+
+import sqlglot
+from sqlglot import exp
+
+from ...errors import SqlRejected
+from ...specs import DatabaseSource
+
+DIALECTS = {"postgresql": "postgres", "mysql": "mysql", "sqlite": "sqlite", "mssql": "tsql", "oracle": "oracle"}
+QUOTES = {"mysql": "``", "mssql": "[]"}
+_PART = re.compile(r'\s*(?:"((?:[^"]|"")+)"|`((?:[^`]|``)+)`|\[((?:[^\]]|\]\])+)\]|([^."`\[\]][^.]*?))\s*(\.|$)')
+_WRITING = (
+    exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.Create, exp.Drop, exp.Alter, exp.TruncateTable,
+    exp.Into, exp.Lock, exp.Command, exp.Set, exp.Copy, exp.Grant,
+)  # fmt: skip
+
+
+def query_problem(query: str, kind: str) -> str:
+    """Why this query cannot be a source; empty when it can."""
+    if "/*!" in query:
+        return "Comments that the server carries out (/*! … */) are not taken."
+    try:
+        statements = [each for each in sqlglot.parse(query, read=DIALECTS.get(kind)) if each is not None]
+    except sqlglot.errors.SqlglotError as error:
+        return _syntax_problem(error)
+    if len(statements) != 1:
+        return f"A source is one SELECT; here are {len(statements)} statements."
+    statement = statements[0]
+    if not isinstance(statement, exp.Query):
+        return f"A source is a SELECT; this is {statement.key.upper()}."
+    if writing := statement.find(*_WRITING):
+        return f"A source only reads; {writing.key.upper()} does not."
+    return ""
+
+
+def _syntax_problem(error: Exception) -> str:
+    told = getattr(error, "errors", None)
+    if not told:
+        return f"The query cannot be read: {str(error).splitlines()[0]}"
+    first = told[0]
+    return f"Line {first['line']}, column {first['col']}: {first['description'].rstrip('.')}."
+
+
+def relation(source: DatabaseSource) -> str:
+    """What stands behind FROM: the quoted table, or the query in brackets. Raises `SqlRejected`."""
+    if source.table_name:
+        return ".".join(quoted(part, source.kind) for part in name_parts(source.table_name))
+    if problem := query_problem(source.query, source.kind):
+        raise SqlRejected(problem, hint="Correct the job's query.")
+    # A comment at its end must not hide the bracket.
+    return f"(\n{source.query.strip().rstrip(';').rstrip()}\n)"
+
+
+def name_parts(name: str) -> list[str]:
+    """`schema.table` in its parts; a part with a dot stands in quotes: `public."a.b"`."""
+    parts, at = [], 0
+    while at < len(name):
+        match = _PART.match(name, at)
+        if not match:
+            return [name]
+        double, back, bracket, plain = match.groups()[:4]
+        parts.append(
+            double.replace('""', '"') if double is not None
+            else back.replace("``", "`") if back is not None
+            else bracket.replace("]]", "]") if bracket is not None
+            else plain
+        )  # fmt: skip
+        at = match.end()
+    return parts
+
+
+def quoted(name: str, kind: str) -> str:
+    """The name as an identifier of the database, taken letter by letter."""
+    if "\0" in name:
+        raise SqlRejected("A name cannot hold the character NUL.", hint="Correct the name.")
+    opening, closing = QUOTES.get(kind, '""')
+    return f"{opening}{name.replace(closing, closing * 2)}{closing}"
+
+
+def label(source: DatabaseSource) -> str:
+    """What the source is called in `_source_file` and in Landing."""
+    return ".".join(name_parts(source.table_name)) if source.table_name else "query"
