@@ -51,8 +51,8 @@ class SqliteOptions(Options):
 
 
 class MssqlOptions(Options):
-    sslmode: Literal["disable", "prefer", "require"] = Field(
-        "prefer", description="whether the connection is encrypted"
+    encryption: Literal["off", "request", "require"] = Field(
+        "request", description="whether the connection is encrypted"
     )
     schema_name: Schema = Field("", alias="schema")
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from pathlib import Path
 from queue import Empty, Queue
+from secrets import token_hex
 from typing import Any
 
 from django.conf import settings
@@ -73,8 +76,22 @@ def plain(connection: Connection) -> PlainConnection:
         database=connection.database,
         username=connection.username,
         password=data["password"],
-        options=data["options"],
+        options=_with_certificate(data["options"]),
     )
+
+
+def _with_certificate(options: dict[str, Any]) -> dict[str, Any]:
+    """Drivers want certificates as a file, whose name says its content: it is written once and never changes."""
+    if not (text := options.get("ssl_ca")):
+        return options
+    folder = Path(settings.ASSAY_HOME) / "certificates"
+    file = folder / f"{hashlib.sha256(text.encode()).hexdigest()}.pem"
+    if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        draft = file.with_name(f".{token_hex(8)}")
+        draft.write_text(text)
+        draft.replace(file)
+    return {**options, "ssl_ca": str(file), "sslrootcert": str(file)}
 
 
 def network_policy() -> NetworkPolicy:
@@ -144,9 +161,9 @@ def _check(connection: PlainConnection) -> str:
 
 
 def tables(connection: Connection, search: str = "") -> list[dict[str, Any]]:
-    """`{name, columns: [{name, type, nullable}]}` of each table that has `search` in its name.
+    """`{name, kind, rows, columns: [{name, type, nullable}]}` of each table that has `search` in its name.
 
-    Raises `NoTables`, or what keeps the database from answering.
+    The name has its schema in front, as jobs want it. Raises `NoTables`, or what keeps the database from answering.
     """
     from workers.sources import database
 
@@ -154,9 +171,20 @@ def tables(connection: Connection, search: str = "") -> list[dict[str, Any]]:
         raise NoTables(f"{connection.name} is no database.", hint="Only databases have tables to look at.")
     found = plain(connection)
     try:
-        return _in_time(lambda: database.list_tables(found, network_policy(), search=search))
+        listed = _in_time(lambda: database.list_tables(found, network_policy(), search=search))
     except AssayError as error:
         raise type(error)(hide_secrets(error.message), hint=error.hint) from error
+    return [_with_schema(table) for table in listed]
+
+
+def _with_schema(table: dict[str, Any]) -> dict[str, Any]:
+    schema = table["schema"]
+    return {
+        "name": f"{schema}.{table['name']}" if schema else table["name"],
+        "kind": table["kind"],
+        "rows": table["rows"],
+        "columns": table["columns"],
+    }
 
 
 def _in_time(do: Callable[[], Any]) -> Any:
