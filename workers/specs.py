@@ -79,6 +79,7 @@ class SourceFile:
 class FilesSource:
     files: tuple[SourceFile, ...]
     connection: str = ""  # of S3; empty: the worker's own credentials
+    known_files: int = 0  # others, which the source still has as they were when they were loaded
     type: Literal["files"] = "files"
 
 
@@ -174,7 +175,7 @@ class IngestSpec:
     landing_uri: str  # …/landing/{workflow}/{job}
     target: TableTarget
     schema_mode: Literal["infer", "user", "evolve"] = "infer"
-    columns: tuple[Column, ...] = ()  # `user`: what the job declares; else what Bronze has so far
+    columns: tuple[Column, ...] = ()  # `user`: what the job declares; else what is settled of some of them
     renames: dict[str, str] = field(default_factory=dict)  # the source's name -> the table's
     write_mode: Literal["append", "overwrite", "merge"] = "overwrite"
     key_columns: tuple[str, ...] = ()  # what identifies a record: for merge, deletes and child tables

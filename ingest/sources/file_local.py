@@ -39,13 +39,13 @@ class FileLocal(FileSource, Source):
     def to_spec(self, options: FileLocalOptions, job: IngestJob) -> FilesSource:
         if problem := path_problem(options.path):
             raise SourceMissing(problem, hint="Correct the job's path.")
-        found = sorted({file for root, pattern in _places(options.path) for file in _matches(root, pattern)})
+        found = {file: name for root, pattern in _places(options.path) for file, name in _matches(root, pattern)}
         if not found:
             raise SourceMissing(
                 f"No file matches “{options.path}”.",
                 hint=f"Put one into {_roots_in_words()}, or correct the job's path.",
             )
-        return FilesSource(files=tuple(SourceFile(uri=str(file), name=file.name) for file in found))
+        return FilesSource(files=tuple(_source_file(file, found[file]) for file in sorted(found)))
 
 
 def path_problem(path: str) -> str:
@@ -90,9 +90,20 @@ def _glob(root: Path, pattern: str) -> list[Path]:
         return []
 
 
-def _matches(root: Path, pattern: str) -> Iterator[Path]:
-    """Real paths; a link that was put there since the job was saved is checked again here."""
-    return (file.resolve() for file in _glob(root, pattern) if _is_inside(file, root))
+def _matches(root: Path, pattern: str) -> Iterator[tuple[Path, str]]:
+    """Real paths, each with its name below the folders that the pattern spells out.
+
+    A link that was put there since the job was saved is checked again here.
+    """
+    folder = root.joinpath(*_fixed_parts(str(PurePosixPath(pattern).parent)))
+    for file in _glob(root, pattern):
+        if _is_inside(file, root):
+            yield file.resolve(), str(file.relative_to(folder))
+
+
+def _source_file(file: Path, name: str) -> SourceFile:
+    found = file.stat()
+    return SourceFile(uri=str(file), name=name, mark=f"{found.st_size}:{found.st_mtime_ns}")
 
 
 def _is_inside(file: Path, root: Path) -> bool:

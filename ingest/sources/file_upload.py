@@ -34,7 +34,8 @@ class FileUpload(FileSource, Source):
             raise SourceMissing(
                 f"The upload “{options.upload}” is gone.", hint="Upload the file again and name it in the job."
             )
-        return FilesSource(files=(SourceFile(uri=str(upload.path), name=upload.name),))
+        mark = f"{upload.size}:{upload.sha256}"
+        return FilesSource(files=(SourceFile(uri=str(upload.path), name=upload.name, mark=mark),))
 
 
 def find_upload(upload_id: str) -> Upload | None:

@@ -125,9 +125,10 @@ class Landing:
         return next(key for key in candidates if key not in (MANIFEST, PLACE) and key not in self._entries)
 
 
-def land_files(files: Iterable[SourceFile], landing: Landing, progress: Progress = silent) -> Landed:
-    """Copy local files into Landing. Raises `SourceMissing`, `SourceUnavailable` (one changed while it was copied)
-    and `LakeUnavailable`.
+def land_files(files: Iterable[SourceFile], landing: Landing, progress: Progress = silent, **facts: Any) -> Landed:
+    """Copy local files into Landing, and finish it with the facts.
+
+    Raises `SourceMissing`, `SourceUnavailable` (one changed while it was copied) and `LakeUnavailable`.
     """
     sources = tuple(files)
     total, done = sum(_size(source) for source in sources), 0
@@ -142,7 +143,7 @@ def land_files(files: Iterable[SourceFile], landing: Landing, progress: Progress
                 on_bytes=lambda size, at=at: progress("land", done=at + size, total=total),
             )
         done += landed.size
-    return landing.finish()
+    return landing.finish(**facts)
 
 
 @contextmanager
