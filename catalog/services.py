@@ -108,7 +108,7 @@ def record_version(name: str, *, run_id: UUID | str, published: Published, colum
         )
         if dataset.columns != schema:
             # Saved, not updated: a change of schema belongs to the dataset's history.
-            dataset.columns = schema
+            dataset.columns, dataset._change_reason = schema, f"run {run_id}"
             dataset.save(update_fields=["columns", "updated_at"])
     return version
 

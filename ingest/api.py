@@ -26,6 +26,7 @@ from ops.job_api import (
 from workers.results import Preview
 
 from . import services
+from .api_contract import ContractActions
 from .models import IngestJob, IngestRun, Upload
 from .sources import IngestConfig
 from .validation import fill_in, use_problems
@@ -90,7 +91,7 @@ class IngestRunSerializer(JobRunSerializer):
 
 
 @job_schema(IngestRunSerializer)
-class IngestJobViewSet(JobViewSet):
+class IngestJobViewSet(ContractActions, JobViewSet):
     """Sources and how they become Bronze."""
 
     kind_name = "ingest"

@@ -13,7 +13,7 @@ from workers.progress import Progress
 from workers.results import StepResult
 from workers.specs import IngestSpec, Window, from_json, to_json
 
-from . import services
+from . import contract_changes, services
 from .models import IngestJob, IngestRun
 
 
@@ -45,6 +45,9 @@ class IngestKind(ModelKind):
 
     def record(self, run: IngestRun, result: StepResult) -> None:
         services.record_run(run, result)
+
+    def record_failure(self, run: IngestRun, error: dict[str, Any]) -> None:
+        contract_changes.record_failure(run, error)
 
     def page_url(self, job: IngestJob) -> str:
         return reverse("ingest:job-detail", args=[job.workflow.slug, job.name])

@@ -31,6 +31,7 @@ from workers.network import NetworkPolicy
 from workers.results import Preview
 from workers.specs import Column, IngestSpec, TableTarget, Watermark, Window
 
+from . import contract_changes
 from .models import IngestJob, IngestRun, Upload
 from .sources import PARTS, SOURCES, IngestConfig
 
@@ -163,7 +164,7 @@ def spec_of(job: IngestJob, run_id: str, window: Window = Window()) -> IngestSpe
             compression=job.compression,
         ),
         schema_mode=job.schema_mode,
-        columns=as_columns(job.user_schema) if job.schema_mode == "user" else (),
+        columns=as_columns(job.user_schema),
         renames=job.column_mapping,
         write_mode=job.write_mode,
         key_columns=tuple(job.key_columns),
@@ -252,5 +253,6 @@ def record_run(run: IngestRun, result) -> None:
     run.keep(result)
     run.landing_path, run.quarantine_path = result.landing_path, result.quarantine_path
     run.save(update_fields=[*KEPT_FIELDS, "landing_path", "quarantine_path"])
+    contract_changes.record(run, result.contract_changes)
     catalog.record_landing(run.job.landing_name, rows=result.rows_read)
     catalog.record_version(run.job.bronze_name, run_id=run.pk, published=result.published, columns=result.columns)
