@@ -8,7 +8,7 @@ from unfold.decorators import display
 from assay.common.admin import STATUS_LABELS, ModelAdmin, ReadOnlyAdmin, run_now
 from ops import services
 
-from .models import ErrorHandling, IngestJob, IngestRun, Upload
+from .models import ContractChange, ErrorHandling, IngestJob, IngestRun, LoadedFile, Upload, WatermarkChange
 
 
 class IngestJobForm(forms.ModelForm):
@@ -34,12 +34,15 @@ class IngestJobAdmin(SimpleHistoryAdmin, ModelAdmin):
     fieldsets = (
         (None, {"fields": ("workflow", "name", "description", "enabled", "is_reference")}),
         ("Source", {"classes": ("tab",), "fields": ("source_type", "format", "config")}),
-        ("Types", {"classes": ("tab",), "fields": ("schema_mode", "user_schema")}),
+        ("Types", {"classes": ("tab",), "fields": ("schema_mode", "user_schema", "column_mapping")}),
         (
             "Loading",
             {
                 "classes": ("tab",),
-                "fields": ("write_mode", "incremental_mode", "watermark_column", "last_watermark_value"),
+                "fields": (
+                    *("incremental_mode", "watermark_column", "last_watermark_value", "watermark_lag"),
+                    *("write_mode", "key_columns", "delete_detection", "skip_loaded_files"),
+                ),
             },
         ),
         (
@@ -62,13 +65,47 @@ class IngestJobAdmin(SimpleHistoryAdmin, ModelAdmin):
 @admin.register(IngestRun)
 class IngestRunAdmin(ReadOnlyAdmin):
     list_display = ("id", "job", "shown_status", "rows_read", "rows_written", "quarantined_rows", "start_time")
-    list_filter = (("status", ChoicesDropdownFilter), "trigger")
+    list_filter = (("status", ChoicesDropdownFilter), "trigger", ("job", RelatedDropdownFilter))
     list_select_related = ("job__workflow",)
     search_fields = ("job__name",)
 
     @display(description="Status", ordering="status", label=STATUS_LABELS)
     def shown_status(self, run) -> str:
         return run.status
+
+
+@admin.register(LoadedFile)
+class LoadedFileAdmin(ReadOnlyAdmin):
+    list_display = ("name", "job", "size", "is_current", "loaded_by", "run")
+    list_filter = (("job", RelatedDropdownFilter), "is_current")
+    list_select_related = ("job__workflow", "run__job")
+    search_fields = ("name", "sha256", "job__name")
+
+
+@admin.register(WatermarkChange)
+class WatermarkChangeAdmin(ReadOnlyAdmin):
+    list_display = ("job", "value", "previous", "cause", "changed_by", "created_at")
+    list_filter = (("job", RelatedDropdownFilter), ("cause", ChoicesDropdownFilter))
+    list_select_related = ("job__workflow", "changed_by")
+    search_fields = ("job__name", "reason")
+
+
+@admin.register(ContractChange)
+class ContractChangeAdmin(ReadOnlyAdmin):
+    """Decided on the job's page, where it shows what hangs on it."""
+
+    list_display = ("job", "column", "change", "old", "new", "rows", "shown_status", "decided_by")
+    list_filter = (("job", RelatedDropdownFilter), ("status", ChoicesDropdownFilter), "change")
+    list_select_related = ("job__workflow", "decided_by")
+    search_fields = ("job__name", "column")
+
+    @display(
+        description="Status",
+        ordering="status",
+        label={"pending": "warning", "accepted": "success", "mapped": "info", "refused": "danger"},
+    )
+    def shown_status(self, change) -> str:
+        return change.status
 
 
 @admin.register(Upload)

@@ -32,7 +32,10 @@ def shop():
     make_step(run, job)
     step = make_step(run, fact, kind="silver", layer="silver")
     step.logs.create(at=step.start_time, message="Published version 1.")
-    job.runs.create(step_id=step.pk)
+    run = job.runs.create(step_id=step.pk)
+    job.loaded_files.create(run=run, name="orders-1.csv", size=10, sha256="0" * 64)
+    job.watermarks.create(run=run, value="2026-11-22", cause="run")
+    job.contract_changes.create(run=run, column="amount", change="type", old="int64", new="string")
     fact.runs.create(step_id=step.pk)
     return workflow
 
