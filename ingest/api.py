@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import mixins, serializers, status, viewsets
@@ -25,8 +26,10 @@ from ops.job_api import (
 )
 from workers.results import Preview
 
-from . import services
+from . import services, watermarks
 from .api_contract import ContractActions
+from .api_quarantine import QuarantineActions
+from .api_watermarks import RunWindowSerializer, WatermarkActions
 from .models import IngestJob, IngestRun, Upload
 from .sources import IngestConfig
 from .validation import fill_in, use_problems
@@ -60,7 +63,12 @@ class IngestJobSerializer(JobSerializer):
             "incremental_mode",
             "watermark_column",
             "last_watermark_value",
+            "watermark_lag",
             "write_mode",
+            "key_columns",
+            "delete_detection",
+            "skip_loaded_files",
+            "column_mapping",
             "error_handling",
             "quarantine_path",
             "bad_row_threshold",
@@ -77,6 +85,24 @@ class IngestJobSerializer(JobSerializer):
             raise InvalidInput(problems)
         return attrs
 
+    def create(self, attrs: dict[str, Any]) -> IngestJob:
+        with transaction.atomic():
+            job = super().create(attrs)
+            watermarks.adopt(job, self._user)
+        return job
+
+    def update(self, job: IngestJob, attrs: dict[str, Any]) -> IngestJob:
+        with transaction.atomic():
+            job = super().update(job, attrs)
+            if "last_watermark_value" in attrs:
+                watermarks.adopt(job, self._user)
+        return job
+
+    @property
+    def _user(self):
+        request = self.context.get("request")
+        return request.user if request else None
+
     def _candidate(self, attrs: dict[str, Any]) -> IngestJob:
         record = super()._candidate(attrs)
         # What a job has keeps its value; only a new one gets all the defaults.
@@ -87,11 +113,20 @@ class IngestJobSerializer(JobSerializer):
 class IngestRunSerializer(JobRunSerializer):
     class Meta:
         model = IngestRun
-        fields = read_only_fields = (*RUN_FIELDS, "last_watermark_value", "landing_path", "quarantine_path")
+        fields = read_only_fields = (
+            *RUN_FIELDS,
+            "skipped",
+            "deleted_rows",
+            "last_watermark_value",
+            "window",
+            "facts",
+            "landing_path",
+            "quarantine_path",
+        )
 
 
-@job_schema(IngestRunSerializer)
-class IngestJobViewSet(ContractActions, JobViewSet):
+@job_schema(IngestRunSerializer, request=RunWindowSerializer)
+class IngestJobViewSet(QuarantineActions, ContractActions, WatermarkActions, JobViewSet):
     """Sources and how they become Bronze."""
 
     kind_name = "ingest"

@@ -1,28 +1,177 @@
-"""The rows that a run set aside, to look at."""
+"""The rows that runs set aside: to look at, to filter by run and reason, and to take away as a file."""
 
 from __future__ import annotations
 
-from typing import Any
+import csv
+import io
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any
+from uuid import UUID
 
 from django.conf import settings
+from django.db.models import Q, QuerySet
 
+from assay.common.policy import visible_rows
 from workers.errors import TableMissing
 
-from .models import IngestRun
+from .models import IngestJob, IngestRun
 
-COLUMNS = ("_line", "_column", "_reason", "_raw", "_source_file")
-
-
-def sample(run: IngestRun, limit: int = 50) -> list[dict[str, Any]]:
-    """The first rows, JSON-able. Raises `TableMissing` where the file was removed, `LakeUnavailable`."""
+if TYPE_CHECKING:
     import polars as pl
 
-    from workers.engines.preview import json_rows
+RUNS = 100  # the newest of a job that are looked at
+BATCH_ROWS = 5_000
+SHOWN = ("_line", "_column", "_reason", "_value", "_wanted_type", "_raw", "_source_file")
+NUMBERS = ("_line", "_offset")
+COLUMNS = (*SHOWN, "_rule", "_offset", "_run_id")
+# What a spreadsheet takes for the beginning of a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which rows: of this run, or of all; for this reason, as `column: rule` or a rule, or for any."""
+
+    run: UUID | None = None
+    reason: str = ""
+
+    @classmethod
+    def asked(cls, run: str, reason: str) -> Wanted:
+        """As an address has them. Raises ValueError for a run that is no id."""
+        return cls(run=UUID(run) if run else None, reason=reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """The wanted rows, not read yet. What is read of them goes through the policy."""
+
+    dataset: str
+    frame: pl.LazyFrame
+
+    def count(self) -> int:
+        import polars as pl
+
+        return self.frame.select(pl.len()).collect(engine="streaming").item()
+
+    def rows(self, user, *, offset: int = 0, limit: int = 50) -> list[dict[str, Any]]:
+        """JSON-able, newest run first, within it as the files have them; long texts cut."""
+        from workers.engines.preview import json_rows
+
+        found = self.frame.slice(offset, limit).collect(engine="streaming")
+        return list(visible_rows(user, self.dataset, json_rows(found)))
+
+    def batches(self, user) -> Iterator[list[dict[str, Any]]]:
+        """All of them, whole, some thousands at a time: memory does not grow with their number."""
+        for batch in self.frame.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True, lazy=True):
+            yield list(visible_rows(user, self.dataset, batch.iter_rows(named=True)))
+
+
+def runs_of(job: IngestJob) -> QuerySet[IngestRun]:
+    """Runs that set rows aside, the newest first; also those that failed because they were too many."""
+    return job.runs.filter(~Q(quarantine_path="") | Q(error__facts__quarantine_path__isnull=False))
+
+
+def rows_of(run: IngestRun) -> int:
+    return run.quarantined_rows or _facts(run).get("quarantined_rows", 0)
+
+
+def reasons_of(run: IngestRun) -> dict[str, int]:
+    """How many rows of the run for each reason; of one that failed only the most frequent are known."""
+    return run.quality.get("reasons") or _facts(run).get("reasons", {})
+
+
+def reasons(runs: list[IngestRun], wanted: UUID | None = None) -> dict[str, int]:
+    """The reasons of one of the runs, or of all of them together, the most frequent first."""
+    counts: dict[str, int] = {}
+    for run in runs:
+        if wanted in (None, run.pk):
+            for reason, count in reasons_of(run).items():
+                counts[reason] = counts.get(reason, 0) + count
+    return dict(sorted(counts.items(), key=lambda each: -each[1]))
+
+
+def _facts(run: IngestRun) -> dict[str, Any]:
+    return (run.error or {}).get("facts") or {}
+
+
+def select(job: IngestJob, wanted: Wanted) -> Quarantined:
+    """The rows of the newest runs that set any aside; none where there is no such run.
+
+    Raises `TableMissing` where the file of the run that was asked for is gone, `LakeUnavailable`.
+    """
+    import polars as pl
+
     from workers.lake.store import open_store, reaching
 
     lake = open_store(settings.ASSAY_LAKE_URL)
+    runs = runs_of(job)
+    if wanted.run:
+        runs = runs.filter(pk=wanted.run)
+    keys = [_key(run, lake) for run in runs[:RUNS]]
     with reaching(lake.uri):
-        if not lake.exists(run.quarantine_path):
-            raise TableMissing(f"{run.quarantine_path} is no longer in the lake.", hint="Run the job again.")
-        rows = pl.scan_parquet(lake.uri_of(run.quarantine_path), storage_options=lake.storage_options or None)
-        return json_rows(rows.select(COLUMNS).head(limit).collect())
+        there = [key for key, size in lake.sizes(keys).items() if size is not None]
+    if wanted.run and keys and not there:
+        raise TableMissing(f"{keys[0]} is no longer in the lake.", hint="Run the job again.")
+    schema = {name: pl.Int64 if name in NUMBERS else pl.String for name in COLUMNS}
+    if not there:
+        return Quarantined(job.bronze_name, pl.LazyFrame(schema=schema))
+    rows = pl.scan_parquet(
+        [lake.uri_of(key) for key in there],
+        glob=False,
+        schema=schema,
+        missing_columns="insert",
+        extra_columns="ignore",
+        storage_options=lake.storage_options or None,
+    )
+    return Quarantined(job.bronze_name, _with_reason(rows, wanted.reason))
+
+
+def _key(run: IngestRun, lake) -> str:
+    return run.quarantine_path or lake.key_of(_facts(run)["quarantine_path"])
+
+
+def _with_reason(rows: pl.LazyFrame, reason: str) -> pl.LazyFrame:
+    import polars as pl
+
+    if not reason:
+        return rows
+    column, rule = pl.col("_column"), pl.col("_rule")
+    has_column = column.is_not_null() & (column != "")
+    return rows.filter(pl.when(has_column).then(column + ": " + rule).otherwise(rule) == reason)
+
+
+# --- as a file -----------------------------------------------------------------------
+
+
+def as_csv(rows: Quarantined, user) -> Iterator[str]:
+    """The lines of a CSV file that no spreadsheet runs anything of."""
+    yield _line(COLUMNS)
+    for batch in rows.batches(user):
+        yield "".join(_line([_harmless(row[name]) for name in COLUMNS]) for row in batch)
+
+
+def _line(values) -> str:
+    text = io.StringIO()
+    csv.writer(text).writerow(values)
+    return text.getvalue()
+
+
+def _harmless(value: Any) -> Any:
+    """A text that a spreadsheet would take for a formula gets an apostrophe in front, which it hides."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def as_parquet(rows: Quarantined, user) -> IO[bytes]:
+    """A temporary file, at its beginning; it is gone once it is closed."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema([(name, pa.int64() if name in NUMBERS else pa.string()) for name in COLUMNS])
+    file = tempfile.TemporaryFile()  # noqa: SIM115  (whoever sends it closes it)
+    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        for batch in rows.batches(user):
+            writer.write_batch(pa.RecordBatch.from_pylist(batch, schema=schema))
+    file.seek(0)
+    return file

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -40,7 +42,12 @@ def delete(request: HttpRequest, job: Job) -> HttpResponse:
 
 def runs_of(job: Job) -> list[JobRun]:
     """The job's last runs, each with the id of its pipeline run, or None."""
-    runs = list(job.runs.all()[:RUNS_SHOWN])
+    return with_pipeline_runs(job.runs.all()[:RUNS_SHOWN])
+
+
+def with_pipeline_runs(runs: Iterable[JobRun]) -> list[JobRun]:
+    """The runs, each with `pipeline_run_id`: two queries."""
+    runs = list(runs)
     ids = [run.step_id for run in runs if run.step_id]
     pipeline_runs = dict(Step.objects.filter(pk__in=ids).values_list("pk", "pipeline_run_id"))
     for run in runs:

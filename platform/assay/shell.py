@@ -55,8 +55,8 @@ UNFOLD = {
     "SHOW_BACK_BUTTON": False,
     "BORDER_RADIUS": "8px",
     "LOGIN": {"form": "assay.forms.LoginForm"},
-    "STYLES": [_style(name) for name in ("assay", "graph")],
-    "SCRIPTS": [_script(name) for name in ("assay", "forms", "graph", "charts")],
+    "STYLES": [_style(name) for name in ("assay", "graph", "ingest")],
+    "SCRIPTS": [_script(name) for name in ("assay", "forms", "ingest", "graph", "charts")],
     "COMMAND": {"show_history": True},
     "COLORS": {
         "primary": {

@@ -35,6 +35,15 @@ def number(value: Any) -> str:
 
 
 @register.filter
+def left_out(skipped: dict[str, int]) -> SafeString | str:
+    """`{rule: rows}` as their sum; which rule left out how many stands in the title."""
+    if not skipped:
+        return "0"
+    rules = ", ".join(f"{rule.replace('_', ' ')}: {rows:,}" for rule, rows in skipped.items())
+    return format_html('<span title="{}">{}</span>', rules, number(sum(skipped.values())))
+
+
+@register.filter
 def short_number(value: Any) -> str:
     """1234567 → 1.2M, for headlines; below a million the number itself."""
     amount = float(value or 0)

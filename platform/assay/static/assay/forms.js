@@ -1,4 +1,4 @@
-// Forms: parts that depend on a choice, rows that are added and removed, uploads, names made from files.
+// Forms: parts that depend on a choice, rows that are added and removed, names made from names, refusals that are seen.
 (() => {
   "use strict";
 
@@ -64,58 +64,14 @@
     }
   });
 
-  // --- what is shown, and the preview that follows the form --------------------------------
-
-  const previewed = new Set([
-    ...["source_type", "format", "path", "records_path", "delimiter", "quote_char", "has_header", "encoding"],
-    ...["null_values", "skip_rows", "schema_mode", "partition_mode", "partition_pattern", "name"],
-    ...["error_handling", "bad_row_percent", "column_name", "column_type", "column_nullable"],
-  ]);
+  // --- what is shown ----------------------------------------------------------------------
 
   document.addEventListener("change", (event) => {
     const form = event.target.closest?.("form");
     if (!form) return;
     showParts(form);
     if (form.hasAttribute("data-auto-submit")) form.requestSubmit();
-    const source = form.querySelector("[name=upload]")?.value || form.elements.path?.value;
-    if (form.hasAttribute("data-ingest-form") && previewed.has(event.target.name) && source) {
-      htmx.trigger(document.body, "source-changed");
-    }
   });
-
-  // --- uploads -------------------------------------------------------------------------------
-
-  const FORMATS = { csv: "csv", tsv: "csv", txt: "csv", json: "json", ndjson: "ndjson", jsonl: "ndjson" };
-
-  document.addEventListener("htmx:xhr:progress", (event) => {
-    const bar = event.target.id === "id_file" && document.getElementById("upload-bar");
-    if (!bar || !event.detail.lengthComputable) return;
-    bar.hidden = event.detail.loaded === event.detail.total;
-    bar.value = (100 * event.detail.loaded) / event.detail.total;
-  });
-
-  document.addEventListener("htmx:afterSwap", (event) => {
-    if (event.target.id !== "upload-state") return;
-    const sent = document.querySelector("#upload-state [data-file-name]");
-    const file = document.getElementById("id_file");
-    if (!sent || !file) return;
-    file.value = ""; // it is kept already: the form must not send it again
-    const parts = sent.dataset.fileName.toLowerCase().replace(/\.(gz|zip)$/, "").split(".");
-    const suffix = parts.length > 1 ? parts.pop() : "";
-    const form = file.form;
-    if (FORMATS[suffix]) form.elements.format.value = FORMATS[suffix];
-    for (const [field, value] of Object.entries(JSON.parse(sent.dataset.guessed || "{}"))) {
-      if (form.elements[field]) form.elements[field].value = value;
-    }
-    const name = form.elements.name;
-    if (name && !name.disabled && !name.value) name.value = slugOf(parts.join("_"));
-    showParts(form);
-  });
-
-  document.addEventListener("dragover", (event) => event.target.closest?.("[data-drop]")?.classList.add("over"));
-  for (const end of ["dragleave", "drop"]) {
-    document.addEventListener(end, (event) => event.target.closest?.("[data-drop]")?.classList.remove("over"));
-  }
 
   // A refusal that htmx got back must be seen, not swallowed.
   document.addEventListener("htmx:responseError", (event) => {
@@ -130,6 +86,17 @@
       : `The server refused this (${status}). Reload the page and try again.`;
     target.replaceChildren(note);
   });
+
+  // No answer at all: the place says so instead of staying as it was.
+  document.addEventListener("htmx:sendError", (event) => {
+    const note = document.createElement("p");
+    note.className = "as-error";
+    note.setAttribute("role", "alert");
+    note.textContent = "The server cannot be reached. What you wrote is still here; try again in a moment.";
+    event.detail.target.replaceChildren(note);
+  });
+
+  window.assayForms = { showParts, slugOf };
 
   document.addEventListener("DOMContentLoaded", () => {
     document.querySelectorAll("form").forEach(showParts);
