@@ -14,7 +14,7 @@ class IngestConfig(AppConfig):
         from .models import IngestJob
 
         kinds.register(IngestKind())
-        users.register("ingest", ("ingest.add_ingestjob", "ingest.change_ingestjob"), services.uses_of_connection)
+        users.register("ingest", ("ingest.add_ingestjob", "ingest.change_ingestjob"), services.uses_of_connections)
         # Whoever saves a job, a form, the API or a script, the catalog hears of it.
         post_save.connect(
             lambda instance, **_: services.declare(instance), IngestJob, weak=False, dispatch_uid="ingest-declare"

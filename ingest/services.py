@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections.abc import Collection
 from functools import reduce
 from operator import or_
 from pathlib import PurePath
@@ -200,11 +201,16 @@ def access_for(spec: IngestSpec, job: IngestJob | None = None) -> Access:
     )
 
 
-def uses_of_connection(name: str) -> list[Use]:
-    """The jobs that name this connection."""
-    by_part = [Q(**{f"config__{part}__connection": name}) for part in PARTS]
+def uses_of_connections(names: Collection[str]) -> dict[str, list[Use]]:
+    """The jobs that name these connections."""
+    by_part = [Q(**{f"config__{part}__connection__in": list(names)}) for part in PARTS]
     jobs = IngestJob.objects.filter(reduce(or_, by_part)).select_related("workflow").order_by("workflow__slug", "name")
-    return [Use(str(job), reverse("ingest:job-detail", args=[job.workflow.slug, job.name])) for job in jobs]
+    found: dict[str, list[Use]] = {}
+    for job in jobs:
+        name = next(part["connection"] for part in job.config.values() if part and part.get("connection"))
+        use = Use(str(job), reverse("ingest:job-detail", args=[job.workflow.slug, job.name]))
+        found.setdefault(name, []).append(use)
+    return found
 
 
 def _secrets_of(job: IngestJob) -> dict[str, str]:

@@ -9,6 +9,7 @@ from unfold.decorators import display
 from assay.common.admin import LAYER_LABELS, STATUS_LABELS, ModelAdmin, ReadOnlyAdmin, run_now
 
 from . import services
+from .connections import admin as connections  # noqa: F401  (registers itself)
 from .models import PipelineRun, Step, StepLog, Workflow
 
 

@@ -1,6 +1,7 @@
 from django.urls import path
 
 from . import views
+from .connections.urls import urlpatterns as connection_pages
 
 app_name = "ops"
 urlpatterns = [
@@ -14,4 +15,5 @@ urlpatterns = [
     path("runs/<int:pk>/", views.run_detail, name="run-detail"),
     path("runs/<int:pk>/cancel/", views.run_cancel, name="run-cancel"),
     path("runs/<int:pk>/retry/", views.run_retry, name="run-retry"),
+    *connection_pages,
 ]

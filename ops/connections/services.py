@@ -212,7 +212,7 @@ def _in_time(do: Callable[[], Any]) -> Any:
 
 def delete_connection(connection: Connection) -> None:
     """Raises `ConnectionInUse` where jobs name it."""
-    if uses := users.uses_of(connection.name):
+    if uses := users.uses_of([connection.name])[connection.name]:
         jobs = ", ".join(use.job for use in uses[:10]) + (" and others" if len(uses) > 10 else "")
         raise ConnectionInUse(
             f"{connection.name} is used by {jobs}.", hint="Let these jobs use another connection first, or delete them."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from django.contrib.auth.models import AbstractBaseUser
@@ -19,19 +19,26 @@ class Use:
 @dataclass(frozen=True, slots=True)
 class _App:
     permissions: tuple[str, ...]  # each of them lets a person edit jobs
-    uses_of: Callable[[str], list[Use]]
+    uses_of: Callable[[Collection[str]], dict[str, list[Use]]]
 
 
 _apps: dict[str, _App] = {}
 
 
-def register(app: str, permissions: tuple[str, ...], uses_of: Callable[[str], list[Use]]) -> None:
-    """`uses_of` takes a connection's name."""
+def register(
+    app: str, permissions: tuple[str, ...], uses_of: Callable[[Collection[str]], dict[str, list[Use]]]
+) -> None:
+    """`uses_of` takes names of connections; a name that nobody uses may be left out of its answer."""
     _apps[app] = _App(permissions, uses_of)
 
 
-def uses_of(connection: str) -> list[Use]:
-    return [use for app in _apps.values() for use in app.uses_of(connection)]
+def uses_of(connections: Collection[str]) -> dict[str, list[Use]]:
+    """Who uses each of these connections, by its name."""
+    found: dict[str, list[Use]] = {name: [] for name in connections}
+    for app in _apps.values():
+        for name, uses in app.uses_of(connections).items():
+            found[name] += uses
+    return found
 
 
 def may_edit_jobs(user: AbstractBaseUser) -> bool:

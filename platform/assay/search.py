@@ -12,13 +12,14 @@ from django.urls import reverse
 from catalog.models import Dataset
 from datasets.models import DatasetJob
 from ingest.models import IngestJob
-from ops.models import PipelineRun, Workflow
+from ops.models import Connection, PipelineRun, Workflow
 
 EACH = 6  # of one kind, so that none crowds out the others
 PLACES = (
     ("Home", "space_dashboard", "home"),
     ("Workflows", "account_tree", "ops:workflow-list"),
     ("Runs", "play_circle", "ops:run-list"),
+    ("Connections", "cable", "ops:connection-list"),
     ("Datasets", "dataset", "catalog:dataset-list"),
 )
 
@@ -33,7 +34,7 @@ class Found:
 
 def find(user, term: str) -> list[Found]:
     """At most `EACH` of a kind. Without a term: the places there are and the latest runs."""
-    kinds = (_places, _workflows, _jobs, _datasets, _runs)
+    kinds = (_places, _workflows, _jobs, _connections, _datasets, _runs)
     return list(chain.from_iterable(islice(kind(user, term), EACH) for kind in kinds))
 
 
@@ -61,6 +62,14 @@ def _jobs(user, term: str) -> Iterator[Found]:
     for job in DatasetJob.objects.visible_to(user).filter(name__icontains=term).select_related("workflow")[:EACH]:
         url = reverse("datasets:job-detail", args=[job.workflow.slug, job.layer, job.name])
         yield Found(job.name, f"{job.layer} job in {job.workflow.slug}", url, "transform")
+
+
+def _connections(user, term: str) -> Iterator[Found]:
+    if not term:
+        return
+    for found in Connection.objects.visible_to(user).filter(name__icontains=term)[:EACH]:
+        kind = found.get_kind_display()
+        yield Found(found.name, f"connection, {kind}", reverse("ops:connection-detail", args=[found.name]), "cable")
 
 
 def _datasets(user, term: str) -> Iterator[Found]:

@@ -32,6 +32,7 @@ NAVIGATION = [
             _item("Home", "space_dashboard", reverse_lazy("home")),
             _item("Workflows", "account_tree", reverse_lazy("ops:workflow-list"), prefix="/workflows/"),
             _item("Runs", "play_circle", reverse_lazy("ops:run-list"), prefix="/runs/"),
+            _item("Connections", "cable", reverse_lazy("ops:connection-list"), prefix="/connections/"),
             _item("Datasets", "dataset", reverse_lazy("catalog:dataset-list"), prefix="/datasets/"),
         ]
     },

@@ -1,4 +1,4 @@
-"""A form with a list of columns in it, and whose model finds problems deep inside JSON fields."""
+"""Forms whose model finds problems deep inside JSON fields, and forms with a list of columns in them."""
 
 from __future__ import annotations
 
@@ -12,31 +12,17 @@ TYPES = (
 )
 
 
-class ColumnFields:
-    """Mixin for a ModelForm. The posted lists `column_name`, `column_type` and `column_nullable` are its `columns`.
+class ProblemFields:
+    """Mixin for a ModelForm: what the model refuses is shown at the field that a person can change.
 
     `field_of` says which form field shows the problem of a path; what has none
     stands on top of the form.
     """
 
-    columns_field: ClassVar[str]
     field_of: ClassVar[dict[str, str]] = {}
 
-    @property
-    def columns(self) -> list[dict[str, Any]]:
-        """As posted, without rows that have no name; else as the record has them."""
-        if not self.is_bound:
-            return getattr(self.instance, self.columns_field)
-        lists = (self.data.getlist(f"column_{part}") for part in ("name", "type", "nullable"))
-        rows = zip(*lists, strict=False)
-        return [
-            {"name": name.strip(), "type": kind.strip(), "nullable": nullable == "yes"}
-            for name, kind, nullable in rows
-            if name.strip()
-        ]
-
     def _update_errors(self, errors) -> None:
-        """Django's hook for what the model refused: each problem goes to the field that a person can change."""
+        """Django's hook for what the model refused."""
         for problem in problems_in(errors):
             field = self._place_of(problem.attr)
             detail = problem.detail if field else self._explained(problem.attr, problem.detail)
@@ -53,7 +39,30 @@ class ColumnFields:
         return None
 
     def _explained(self, path: str, detail: str) -> str:
-        """For a problem without a field of its own: which column, or which part, it is about."""
+        """For a problem without a field of its own: which part it is about."""
+        return f"{path}: {detail}" if path else detail
+
+
+class ColumnFields(ProblemFields):
+    """The posted lists `column_name`, `column_type` and `column_nullable` are the form's `columns`."""
+
+    columns_field: ClassVar[str]
+
+    @property
+    def columns(self) -> list[dict[str, Any]]:
+        """As posted, without rows that have no name; else as the record has them."""
+        if not self.is_bound:
+            return getattr(self.instance, self.columns_field)
+        lists = (self.data.getlist(f"column_{part}") for part in ("name", "type", "nullable"))
+        rows = zip(*lists, strict=False)
+        return [
+            {"name": name.strip(), "type": kind.strip(), "nullable": nullable == "yes"}
+            for name, kind, nullable in rows
+            if name.strip()
+        ]
+
+    def _explained(self, path: str, detail: str) -> str:
+        """Also which column it is about."""
         top, *rest = path.split(".")
         if top == self.columns_field and rest and rest[0].isdigit():
             columns = getattr(self.instance, self.columns_field)
@@ -61,4 +70,4 @@ class ColumnFields:
             return f"Column “{name}”: {detail}"
         if top == self.columns_field:
             return f"Columns: {detail}"
-        return f"{path}: {detail}" if path else detail
+        return super()._explained(path, detail)
