@@ -27,6 +27,7 @@ from .ingest_change import Refused, RunChange
 from .ingest_contract import as_facts, from_facts, misfits_of, with_refused
 from .ingest_files import choose_files, nothing_new
 from .ingest_incremental import Cursor, Sieve, cursor_of, is_window, sieve_of
+from .ingest_nested import ChildTables, children_of
 from .ingest_quarantine import check_threshold, refuse, refused_rows, write_quarantine
 from .ingest_rows import Reading, stage_rows
 from .ingest_schema import KnownTable, Resolution, known_table, resolve, rewidened, tolerance
@@ -65,7 +66,7 @@ def run_ingest(spec: IngestSpec, progress: Progress = silent, access: Access = N
             facts, refused = _set_aside(spec, work, folder)
         facts |= {
             "landing_path": _in_lake(spec, landed.path),
-            "schema_changes": [asdict(change) for change in work.resolution.changes],
+            "schema_changes": [asdict(c) for c in work.resolution.changes if c.column not in work.children.columns],
             "files": [asdict(file) for file in chosen.told],
         }
         change = RunChange(
@@ -73,7 +74,7 @@ def run_ingest(spec: IngestSpec, progress: Progress = silent, access: Access = N
             landed=landed,
             reading=work.reading,
             staged=staging,
-            plans=work.resolution.plans,
+            plans=work.children.left(work.resolution.plans),
             cursor=work.cursor,
             sieve=work.sieve,
             refused=refused,
@@ -84,9 +85,9 @@ def run_ingest(spec: IngestSpec, progress: Progress = silent, access: Access = N
                 spec.target,
                 run_id=spec.run_id,
                 mode="replace_window" if is_window(spec) and spec.write_mode == "append" else spec.write_mode,
-                columns=work.resolution.table_columns(spec),
+                columns=work.children.left(work.resolution.table_columns(spec)),
                 metadata=facts,
-                change=change,
+                change=work.children.before(change, work.reading.aside) if work.children else change,
             )
     return replace(_reported(spec, published), phases=clock.seconds)
 
@@ -104,6 +105,7 @@ class _Work:
     resolution: Resolution
     cursor: Cursor | None
     sieve: Sieve
+    children: ChildTables
     reading: Reading
 
 
@@ -124,10 +126,11 @@ def _read(
     while True:
         cursor = cursor_of(spec, resolution.plans, found)
         sieve = sieve_of(spec, cursor, _table(spec))
-        reading = stage_rows(spec, files, sample, resolution.plans, staging, folder, sieve)
+        children = ChildTables(spec, cursor, resolution.plans)
+        reading = stage_rows(spec, files, sample, resolution.plans, staging, folder, sieve, children)
         misfits = misfits_of(refused_rows(reading, spec.run_id))
         if not (wider := rewidened(spec, resolution, misfits, table, reading.received)):
-            return _Work(resolution=resolution, cursor=cursor, sieve=sieve, reading=reading)
+            return _Work(resolution=resolution, cursor=cursor, sieve=sieve, children=children, reading=reading)
         # Only behind the sample did it show that types are too narrow.
         staging.discard()
         resolution = wider
@@ -190,5 +193,6 @@ def _reported(spec: IngestSpec, published: Published) -> StepResult:
         deleted_rows=facts["deleted_rows"],
         watermark=watermark.get("value"),
         files=tuple(FileRead(**file) for file in facts["files"]),
+        children=children_of(facts),
         facts=facts["facts"],
     )

@@ -6,16 +6,21 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from ..errors import UnreadableSource
 from ..lake.stage import Staging, in_storage_types
+from ..nested import child_paths
 from ..readers import READERS
 from ..readers.base import FILE, ROW, SUSPECT, PlainFile, Sample
 from ..readers.casts import ColumnPlan, is_misfit, json_field, shown, typed, unfit
 from ..specs import IngestSpec
 from .ingest_incremental import POSITION, Sieve
+
+if TYPE_CHECKING:
+    from .ingest_nested import ChildTables
 
 VALUE_CHARS = 200
 _PROBLEM = ("_column", "_rule", "_reason", "_wanted_type", "_value")
@@ -32,6 +37,7 @@ class Reading:
     received: int  # records that the source sent, told by its own counter
     skipped: dict[str, int] = field(default_factory=dict)  # good rows that nobody wants, by rule
     waiting: Path | None = None  # Parquet: good rows that must be compared with the table, with POSITION
+    aside: Path | None = None  # Parquet: what child tables are made of
     bad_keys: Path | None = None  # Parquet: the keys of the bad rows, null where they are not known
 
 
@@ -50,16 +56,20 @@ def stage_rows(
     staging: Staging,
     folder: Path,
     sieve: Sieve = Sieve(),  # noqa: B008  (frozen)
+    children: ChildTables | None = None,
 ) -> Reading:
     """Write every row that fits its plan to `staging` and every other one to a file of bad rows.
 
-    The sieve may leave rows out, or have them wait in a file of their own.
+    The sieve may leave rows out, or have them wait in a file of their own. Lists for child tables go into one, too.
 
     Files are first read on trust. If one then turns out doubtful, what was
     staged is thrown away, each file is examined to the letter, and the pass
     is made again over what is certain. Raises `UnreadableSource`.
     """
-    reader, target = READERS[spec.format], _Target(spec=spec, staging=staging, folder=folder, sieve=sieve)
+    reader, target = (
+        READERS[spec.format],
+        _Target(spec=spec, staging=staging, folder=folder, sieve=sieve, children=children or None),
+    )
     done = None if sample.is_suspect else _on_trust(target, files, plans)
     if done is None:
         staging.discard()
@@ -78,6 +88,7 @@ def stage_rows(
         received=sum(reader.count(file, spec) for file in files),
         skipped={sieve.rule: done.skipped} if done.skipped else {},
         waiting=target.waiting if sieve.has_waiting else None,
+        aside=target.aside if children else None,
         bad_keys=target.bad_keys if spec.delete_detection != "off" else None,
     )
 
@@ -90,6 +101,7 @@ class _Target:
     staging: Staging
     folder: Path
     sieve: Sieve
+    children: ChildTables | None = None
 
     @property
     def bad(self) -> Path:
@@ -98,6 +110,10 @@ class _Target:
     @property
     def waiting(self) -> Path:
         return self.folder / "waiting.parquet"
+
+    @property
+    def aside(self) -> Path:
+        return self.folder / "aside.parquet"
 
     @property
     def bad_keys(self) -> Path:
@@ -118,19 +134,21 @@ def _on_trust(target: _Target, files: Sequence[PlainFile], plans: Sequence[Colum
 def _route(target: _Target, files: Sequence[PlainFile], plans: Sequence[ColumnPlan]) -> _Pass:
     spec, sieve = target.spec, target.sieve
     rows = _rows(spec, files, plans)
-    added = [*_provenance(spec, files), _position()] if sieve.has_waiting else _provenance(spec, files)
-    good = good_values(rows, plans, *added)
+    good = good_values(rows, plans, *_provenance(spec, files), _position())
     wanted = good if sieve.wanted is None else good.filter(sieve.wanted)
     sinks = [bad_rows(rows, plans, FILE, ROW, required=required_keys(spec, plans)).sink_parquet(target.bad, lazy=True)]
+    if target.children:
+        sinks.append(in_storage_types(target.children.set_aside(wanted)).sink_parquet(target.aside, lazy=True))
+        wanted = wanted.drop(target.children.columns, strict=False)
     if sieve.has_waiting:
         waiting = in_storage_types(wanted.filter(~sieve.is_new))
         sinks.append(waiting.sink_parquet(target.waiting, lazy=True))
-        wanted = wanted.filter(sieve.is_new).drop(POSITION)
+        wanted = wanted.filter(sieve.is_new)
     if spec.delete_detection != "off":
         names = key_names(spec, plans)
         keys = rows.filter(~pl.col(_OK)).select(_value_of(plan) for plan in plans if plan.name in names)
         sinks.append(in_storage_types(keys).sink_parquet(target.bad_keys, lazy=True))
-    sinks.append(target.staging.sink(wanted, lazy=True, partition=partition_of(spec)))
+    sinks.append(target.staging.sink(wanted.drop(POSITION), lazy=True, partition=partition_of(spec)))
     counts = rows.select(pl.col(SUSPECT).sum(), (~pl.col(_OK)).sum())
     left_out = good.select((pl.lit(0) if sieve.wanted is None else ~sieve.wanted).sum())
     *_, counted, unwanted = pl.collect_all([*sinks, counts, left_out], engine="streaming")
@@ -149,8 +167,8 @@ def partition_of(spec: IngestSpec) -> dict[str, date] | None:
 
 
 def required_keys(spec: IngestSpec, plans: Sequence[ColumnPlan]) -> tuple[str, ...]:
-    """The columns without which a row cannot be merged."""
-    return key_names(spec, plans) if spec.write_mode == "merge" else ()
+    """The columns without which a row cannot be merged, and its child rows have no parent."""
+    return key_names(spec, plans) if spec.write_mode == "merge" or child_paths(spec.nested) else ()
 
 
 def key_names(spec: IngestSpec, plans: Sequence[ColumnPlan]) -> tuple[str, ...]:
@@ -222,7 +240,9 @@ def _problem(plan: ColumnPlan) -> pl.Expr:
 
 
 def _null_problem(plan: ColumnPlan, rule: str) -> pl.Expr:
-    reason = "a value is required" if rule == "not_null" else "a row without its key cannot be merged"
+    reason = (
+        "a value is required" if rule == "not_null" else "a row without its key cannot be merged or have child rows"
+    )
     return _if(typed(plan).is_null(), plan, rule, pl.lit(reason))
 
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ..nested import path_of
 from ..specs import Nested
 from .json_types import Shape
 from .names import unique_names
@@ -24,10 +25,6 @@ def _no_constant(word: str) -> None:
 
 
 _decode = json.JSONDecoder(parse_constant=_no_constant).raw_decode
-
-
-def path_of(text: str) -> Path:
-    return tuple(text.split("."))
 
 
 def columns_of(record: Mapping[str, Shape], nested: Sequence[Nested]) -> dict[Path, Shape]:

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import polars as pl
 
+from ..nested import path_of
 from ..schema import parse_type
 from ..specs import IngestSpec
 from .base import ROW, SUSPECT, Fault, PlainFile, Rejected, Sample
@@ -23,7 +24,7 @@ from .casts import ColumnPlan
 from .clean import CleanCopy
 from .infer import infer_moment
 from .json_columns import Path as Keys
-from .json_columns import RawTexts, column_names, columns_of, path_of, shape_at, value_at
+from .json_columns import RawTexts, column_names, columns_of, shape_at, value_at
 from .json_types import (
     Shape,
     as_numerals,
