@@ -9,8 +9,10 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from assay.common.options import Secret
+from assay.common.options import HasSecretsByName, Secret
 from assay.common.problems import Problem
+from assay.common.secrets import is_reference, reference_problem
+from workers.secret_names import is_secret_name
 from workers.specs import ApiSource, CsvOptions, Nested
 
 from .base import Csv, Name, Options, Source
@@ -18,7 +20,6 @@ from .base import Csv, Name, Options, Source
 if TYPE_CHECKING:
     from ingest.models import IngestJob
 
-SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key", "api-key"})
 PLACEHOLDERS = ("watermark", "run_date", "start_date", "end_date")
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 Scalar = str | int | float | bool
@@ -226,8 +227,12 @@ class ApiOptions(Options):
     connection: Name | None = Field(None, description="an HTTP connection with address, auth and headers")
     url: str = Field(max_length=2000, description="`https://…`, or what follows the connection's address")
     method: Literal["GET", "POST"] = Field("GET", description="of the request")
-    headers: dict[str, str] = Field({}, description="sent with each request")
-    params: dict[str, Param] = Field({}, description="of the query; `{watermark}` and `{run_date}` are filled in")
+    headers: Annotated[dict[str, str], HasSecretsByName()] = Field(
+        {}, description="sent with each request; those whose name speaks of a key or a token are kept as secrets"
+    )
+    params: Annotated[dict[str, Param], HasSecretsByName()] = Field(
+        {}, description="of the query; `{watermark}` and `{run_date}` are filled in"
+    )
     body: Any = Field(None, description="sent as JSON with POST; placeholders are filled in here, too")
     records_path: str = Field(
         "", max_length=200, description="where the answer keeps its records: `data.items`; empty: at the top"
@@ -239,12 +244,14 @@ class ApiOptions(Options):
     watermark: Watermark | None = Field(None, description="asks for what is new only")
     limits: Limits = Field(Limits(), description="time, tries, rate and pages")
 
-    @field_validator("headers")
+    @field_validator("headers", "params")
     @classmethod
-    def _no_secrets(cls, headers: dict[str, str]) -> dict[str, str]:
-        if secret := [name for name in headers if name.lower() in SECRET_HEADERS]:
-            raise ValueError(f"“{secret[0]}” carries a secret: use auth instead")
-        return headers
+    def _references_may_be_used(cls, values: dict[str, Any]) -> dict[str, Any]:
+        for name, value in values.items():
+            is_read = isinstance(value, str) and is_secret_name(name) and is_reference(value)
+            if is_read and (problem := reference_problem(value)):
+                raise ValueError(f"{name}: {problem}")
+        return values
 
     @field_validator("headers")
     @classmethod

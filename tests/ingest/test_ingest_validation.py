@@ -75,8 +75,6 @@ def test_a_minimal_job_is_sound(shop, fields):
         ({**API, "config": api_with(auth={"type": "magic"})}, "config.api.auth.type"),
         ({**API, "config": api_with(auth={})}, "config.api.auth.type"),
         ({**API, "config": api_with(auth={"type": "basic", "username": "u"})}, "config.api.auth.password"),
-        ({**API, "config": api_with(auth={"type": "bearer", "token": "s3cret"})}, "config.api.auth.token"),
-        ({**API, "config": api_with(headers={"Authorization": "Bearer s3cret"})}, "config.api.headers"),
         ({**API, "config": api_with(pagination={"type": "cursor"})}, "config.api.pagination"),
         ({**API, "config": api_with(pagination={"type": "page", "page_size": 0})}, "config.api.pagination.page_size"),
         ({**API, "config": api_with(watermark={})}, "config.api.watermark.param_name"),

@@ -26,6 +26,10 @@ class IsSecret:
     """Marks the texts of an options model that are sealed before the options are stored (sealing.py)."""
 
 
+class HasSecretsByName:
+    """Marks a dict of texts of which some are secrets: those whose name says so (workers/secret_names.py)."""
+
+
 def _checked_reference(text: str) -> str:
     if is_reference(text) and (problem := reference_problem(text)):
         raise ValueError(problem)

@@ -14,7 +14,9 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from .options import IsSecret
+from workers.secret_names import is_secret_name
+
+from .options import HasSecretsByName, IsSecret
 from .problems import Problem
 from .secrets import MASK, SecretMissing, Unreadable, is_reference, resolve
 
@@ -98,8 +100,10 @@ def _walk(kind: Any, marks: Any, data: Any, steps: tuple[Step, ...]) -> Iterator
         for member in inner:
             yield from _walk(member, (), data, steps)
     elif origin is dict and isinstance(data, dict):
+        by_name = any(isinstance(mark, HasSecretsByName) for mark in marks)
         for name, value in data.items():
-            yield from _walk(inner[1], (), value, (*steps, name))
+            own_marks = (IsSecret(),) if by_name and is_secret_name(name) else ()
+            yield from _walk(inner[1], own_marks, value, (*steps, name))
     elif origin in (list, tuple) and isinstance(data, list | tuple):
         for position, value in enumerate(data):
             yield from _walk(inner[0], (), value, (*steps, position))

@@ -231,12 +231,12 @@ def test_a_window_is_sent_instead_of_the_watermark(tmp_path, api_server):
 
 def test_a_connection_lends_address_headers_and_credentials(tmp_path, api_server):
     api_server.auth = "bearer"
-    options = {"base_url": f"{api_server.url}/", "headers": {"X-Team": "shop"}, "auth": {"type": "bearer"}}
+    options = {"base_url": f"{api_server.url}/", "headers": {"X-Team": "sh0p-s3cret"}, "auth": {"type": "bearer"}}
     connection = Connection(name="erp", kind="http", password="b3arer-s3cret", options=options)
     access = Access(http=LOCAL, connections={"erp": connection})
     spec = job(tmp_path, api_server, "cursor", WAYS["cursor"][1], connection="erp", url="/cursor")
     assert landed_records(land(spec, access)) == api_server.records
-    assert api_server.pages_asked[0].headers["X-Team"] == "shop"
+    assert api_server.pages_asked[0].headers["X-Team"] == "sh0p-s3cret"
 
 
 def test_a_preview_reads_the_first_page_only(tmp_path, api_server):

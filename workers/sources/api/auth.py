@@ -13,19 +13,32 @@ from urllib.parse import quote
 from ...access import Access, Connection
 from ...errors import InvalidSpec, SourceRefused, UnreadableSource
 from ...specs import ApiSource
-from .request import Request, origin, secret_header, url_of
+from .request import Request, origin, secrets_among, url_of
 from .scrub import Scrub
 
+NOTHING: Mapping[str, str] = {}
 # Asks a token endpoint: the address, a form, the headers -> what it answers, as JSON.
 AskToken = Callable[[str, Mapping[str, str], Mapping[str, str]], Any]
 
 
-class Auth:
-    """Headers and parameters that hold secrets."""
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What belongs to an API: its address, and the headers and parameters that hold secrets."""
 
-    def __init__(self, home: str, headers: Mapping[str, str], params: Mapping[str, str]) -> None:
-        self._home = origin(home)
-        self._headers, self.params = dict(headers), dict(params)
+    home: str
+    headers: Mapping[str, str]
+    params: Mapping[str, str]
+
+    def having(self, *, headers: Mapping[str, str] = NOTHING, params: Mapping[str, str] = NOTHING) -> Own:
+        return Own(self.home, {**self.headers, **headers}, {**self.params, **params})
+
+
+class Auth:
+    """Adds them to requests of that address."""
+
+    def __init__(self, own: Own) -> None:
+        self._home = origin(own.home)
+        self._headers, self.params = dict(own.headers), dict(own.params)
 
     def is_home(self, url: str) -> bool:
         """Whether a URL belongs to the API. One that has moved from http to https is still the same."""
@@ -64,8 +77,8 @@ class Client:
 class OAuth2(Auth):
     """A token of the client credentials grant: kept, and renewed before it ends or once it is refused."""
 
-    def __init__(self, home: str, headers: Mapping[str, str], client: Client, ask: AskToken, scrub: Scrub) -> None:
-        super().__init__(home, headers, {})
+    def __init__(self, own: Own, client: Client, ask: AskToken, scrub: Scrub) -> None:
+        super().__init__(own)
         self._client, self._ask, self._scrub = client, ask, scrub
         self._lock = threading.Lock()
         self._token, self._kind, self._ends_at = "", "Bearer", 0.0
@@ -123,14 +136,18 @@ def auth_of(source: ApiSource, access: Access, ask: AskToken, scrub: Scrub) -> A
     """The job's own auth, or that of its connection. Raises `InvalidSpec`, and `SourceRefused` without its secret."""
     home = url_of(source, access)
     connection = access.connection(source.connection) if source.connection else None
-    headers = {name: value for name in source.headers if (value := access.secrets.get(secret_header(name)))}
+    headers = secrets_among("headers", source.headers, access)
+    params = secrets_among("params", source.params, access)
     if source.auth.get("type", "none") != "none" or connection is None:
         told = _Told(source.auth, lambda name: access.secrets.get(f"api.auth.{name}", ""))
     else:
-        told = _Told(connection.options.get("auth") or _usual(connection), lambda name: connection.password)
+        options = connection.options.get("auth") or _usual(connection)
+        told = _Told({"username": connection.username, **options}, lambda name: connection.password)
+    if connection is not None:
+        headers = dict(connection.options.get("headers") or {}) | headers
     for secret in (*headers.values(), *access.secrets.values(), connection.password if connection else ""):
         scrub.add(secret)
-    return _AUTHS[_known(told.get("type", "none"))](home, headers, told, ask, scrub)
+    return _AUTHS[_known(told.get("type", "none"))](Own(home, headers, params), told, ask, scrub)
 
 
 class _Told:
@@ -161,27 +178,27 @@ def _known(kind: str) -> str:
     return kind
 
 
-def _none(home: str, headers: Mapping[str, str], told: _Told, ask: AskToken, scrub: Scrub) -> Auth:
-    return Auth(home, headers, {})
+def _none(own: Own, told: _Told, ask: AskToken, scrub: Scrub) -> Auth:
+    return Auth(own)
 
 
-def _basic_auth(home: str, headers: Mapping[str, str], told: _Told, ask: AskToken, scrub: Scrub) -> Auth:
+def _basic_auth(own: Own, told: _Told, ask: AskToken, scrub: Scrub) -> Auth:
     value = _basic(told.get("username"), told.secret("password"), scrub)
-    return Auth(home, {**headers, "Authorization": value}, {})
+    return Auth(own.having(headers={"Authorization": value}))
 
 
-def _bearer(home: str, headers: Mapping[str, str], told: _Told, ask: AskToken, scrub: Scrub) -> Auth:
-    return Auth(home, {**headers, "Authorization": f"Bearer {told.secret('token')}"}, {})
+def _bearer(own: Own, told: _Told, ask: AskToken, scrub: Scrub) -> Auth:
+    return Auth(own.having(headers={"Authorization": f"Bearer {told.secret('token')}"}))
 
 
-def _api_key(home: str, headers: Mapping[str, str], told: _Told, ask: AskToken, scrub: Scrub) -> Auth:
+def _api_key(own: Own, told: _Told, ask: AskToken, scrub: Scrub) -> Auth:
     key = {told.get("name") or "X-API-Key": told.secret("value")}
     if told.get("location", "header") == "query":
-        return Auth(home, headers, key)
-    return Auth(home, {**headers, **key}, {})
+        return Auth(own.having(params=key))
+    return Auth(own.having(headers=key))
 
 
-def _oauth2(home: str, headers: Mapping[str, str], told: _Told, ask: AskToken, scrub: Scrub) -> Auth:
+def _oauth2(own: Own, told: _Told, ask: AskToken, scrub: Scrub) -> Auth:
     client = Client(
         token_url=told.get("token_url"),
         client_id=told.get("client_id"),
@@ -190,7 +207,7 @@ def _oauth2(home: str, headers: Mapping[str, str], told: _Told, ask: AskToken, s
         extra=told.get("extra_params", {}),
         credentials_in=told.get("credentials_in", "basic"),
     )
-    return OAuth2(home, headers, client, ask, scrub)
+    return OAuth2(own, client, ask, scrub)
 
 
 _AUTHS: dict[str, Callable[..., Auth]] = {

@@ -67,14 +67,12 @@ def base_request(spec: IngestSpec, access: Access) -> Request:
     """
     source: ApiSource = spec.source
     values = _values(spec)
-    shared = access.connection(source.connection).options.get("headers", {}) if source.connection else {}
-    plain = {name: value for name, value in source.headers.items() if secret_header(name) not in access.secrets}
-    headers = {"Accept": _ACCEPT.get(spec.format, "*/*"), "User-Agent": "Assay", **shared, **plain}
+    usual = {"Accept": _ACCEPT.get(spec.format, "*/*"), "User-Agent": "Assay"}
     request = Request(
         url=_filled(url_of(source, access), values),
         method=source.method,
-        params=_filled(source.params, values),
-        headers=_filled(headers, values),
+        params=_filled(_plain("params", source.params, access), values),
+        headers=usual | _filled(_plain("headers", source.headers, access), values),
         body=_filled(source.body, values),
     )
     param = WatermarkParam(**source.watermark)
@@ -84,9 +82,15 @@ def base_request(spec: IngestSpec, access: Access) -> Request:
     return request
 
 
-def secret_header(name: str) -> str:
-    """By what path the secrets of a job hold a header."""
-    return f"api.headers.{name}"
+def secrets_among(what: str, given: Mapping[str, Any], access: Access) -> dict[str, str]:
+    """The values of those `headers` or `params` that are kept as secrets."""
+    paths = {name: f"api.{what}.{name}" for name in given}
+    return {name: access.secrets[path] for name, path in paths.items() if path in access.secrets}
+
+
+def _plain(what: str, given: Mapping[str, Any], access: Access) -> dict[str, Any]:
+    secret = secrets_among(what, given, access)
+    return {name: value for name, value in given.items() if name not in secret}
 
 
 def url_of(source: ApiSource, access: Access) -> str:
