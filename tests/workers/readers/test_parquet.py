@@ -175,19 +175,25 @@ def test_files_of_other_columns_and_types_meet_in_what_holds_both(job):
     assert types_of(spec) == {"ID": "int64", "amount": "string", "note": "string"}
 
 
-def test_a_type_in_a_fields_metadata_says_what_its_texts_are(job):
-    def told(values, type_):
-        field = pa.field("v", pa.string(), metadata={"assay.type": type_})
-        return pa.table([pa.array(values)], schema=pa.schema([field]))
+def told(values: list, type_: str) -> pa.Table:
+    """Texts, whose field says what they are."""
+    field = pa.field("v", pa.string(), metadata={"assay.type": type_})
+    return pa.table([pa.array(values)], schema=pa.schema([field]))
 
-    spec = job(
-        told(["1.5", "-12345678901.125", "NaN", None], "decimal"), error_handling="quarantine", bad_row_threshold=1
-    )
+
+def test_any_decimal_becomes_one_that_holds_all_values_with_room_for_larger_ones(job):
+    texts = ["1.5", "-12345678901.125", "NaN", None]
+    spec = job(told(texts, "decimal"), error_handling="quarantine", bad_row_threshold=1)
     assert loaded(spec)["v"].to_list() == [Decimal("1.5"), Decimal("-12345678901.125"), None]
     assert types_of(spec) == {"v": "decimal(21,3)"}
     assert refused(spec) == [(3, "v", "type", "“NaN” is no decimal(21,3)")]
-    spec = job(told(["1" * 45], "decimal"), write_mode="overwrite")
-    assert loaded(spec)["v"].to_list() == ["1" * 45]
+
+
+def test_numbers_too_long_for_any_decimal_stay_text(job):
+    assert loaded(job(told(["1" * 45, "1.5"], "decimal")))["v"].to_list() == ["1" * 45, "1.5"]
+
+
+def test_a_type_in_a_fields_metadata_says_what_its_texts_are(job):
     typed = pa.table({"v": pa.array([date(2026, 1, 2)])})
     spec = job(typed, told(["infinity", "2026-01-03"], "date"), error_handling="quarantine", bad_row_threshold=1)
     assert loaded(spec)["v"].to_list() == [date(2026, 1, 2), date(2026, 1, 3)]
@@ -196,8 +202,10 @@ def test_a_type_in_a_fields_metadata_says_what_its_texts_are(job):
 
 def test_a_table_that_is_wider_keeps_its_type_and_a_narrower_one_is_widened(job):
     known = (Column(name="a", type="int64"), Column(name="b", type="int16"), Column(name="c", type="date"))
+    held = pa.table({"a": [1], "b": pa.array([1], pa.int16()), "c": [date(2026, 1, 2)]})
+    run_ingest(job(held, columns=known, schema_mode="user"))
     rows = pa.table({"a": pa.array([1], pa.int8()), "b": pa.array([70_000], pa.int32()), "c": pa.array([True])})
-    spec = job(rows, columns=known, schema_mode="evolve", error_handling="quarantine", bad_row_threshold=1)
+    spec = job(rows, schema_mode="evolve", error_handling="quarantine", bad_row_threshold=1)
     result = run_ingest(spec)
     assert types_of(spec) == {"a": "int64", "b": "int32", "c": "date"}
     assert [(change.column, change.new) for change in result.schema_changes] == [("b", "int32")]
