@@ -8,12 +8,12 @@ from django.db.models import QuerySet
 from django.urls import reverse
 
 from ops.kinds import ModelKind
-from ops.models import Workflow
+from ops.models import PipelineRun, Workflow
 from workers.progress import Progress
 from workers.results import StepResult
-from workers.specs import IngestSpec, Window, from_json, to_json
+from workers.specs import IngestSpec, from_json, to_json
 
-from . import contract_changes, services
+from . import contract_changes, loaded_files, services, watermarks
 from .models import IngestJob, IngestRun
 
 
@@ -34,8 +34,13 @@ class IngestKind(ModelKind):
     def type_label(self, job: IngestJob) -> str:
         return job.format
 
+    def run_facts(self, job_id: int, pipeline_run: PipelineRun) -> dict[str, Any]:
+        return {"window": watermarks.asked_window(IngestJob.objects.get(pk=job_id), pipeline_run)}
+
     def to_spec(self, run: IngestRun) -> dict[str, Any]:
-        return to_json(services.spec_of(run.job, str(run.pk), Window(**run.window)))
+        watermarks.reconcile(run.job)
+        spec = services.spec_of(run.job, str(run.pk), watermarks.window_for(run))
+        return to_json(loaded_files.without_known(spec, run.job))
 
     def execute(self, spec: dict[str, Any], progress: Progress) -> StepResult:
         from workers.executors.ingest import run_ingest

@@ -2,7 +2,8 @@
 
 Every commit of a run names the files that it holds (`assay.files`). So what
 the database missed, because a process died behind the commit, or because
-somebody rolled the table back, is made good from the table itself.
+somebody rolled the table back or rewound its watermark, is made good from the
+table itself.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from .models import IngestJob, IngestRun, LoadedFile
 
 ASKED_AT_ONCE = 500
 REPLACING_MODES = ("overwrite",)
+REWIND = "rewind"  # somebody wants what came before it read again
 
 
 def lookup(job: IngestJob) -> Callable[[Collection[str]], Mapping[str, str]]:
@@ -120,7 +122,7 @@ def catch_up(job: IngestJob) -> None:
         LoadedFile.objects.filter(job=job, is_current=True).update(is_current=False)
         return
     for commit in _commits(job, newest):
-        if commit.restored_version is not None:
+        if commit.restored_version is not None or commit.metadata.get("mode") == REWIND:
             break
         if _names_files(commit):
             if _is_recorded(job, commit.run_id):
@@ -167,7 +169,7 @@ class _Lineage:
 
 
 def _lineage(job: IngestJob, version: int | None) -> _Lineage:
-    """A restore goes on where it led back to; nothing in front of an overwrite is left."""
+    """A restore goes on where it led back to; nothing in front of an overwrite or a rewind counts."""
     found, walk, oldest = [], iter(()) if version is None else _commits(job, version), 0
     while commit := next(walk, None):
         oldest = commit.version
@@ -176,7 +178,7 @@ def _lineage(job: IngestJob, version: int | None) -> _Lineage:
         elif commit.run_id:
             if _names_files(commit):
                 found.append(commit)
-            if commit.metadata.get("mode") in REPLACING_MODES:
+            if commit.metadata.get("mode") in (*REPLACING_MODES, REWIND):
                 return _Lineage(tuple(found))
     return _Lineage(tuple(found), oldest)
 

@@ -24,7 +24,7 @@ from assay.common.secrets import readable
 from catalog import services as catalog
 from ops.connections import services as connections
 from ops.connections.users import Use
-from workers.access import Access
+from workers.access import Access, nothing_loaded
 from workers.errors import AssayError, NotAvailableYet
 from workers.ids import new_run_id
 from workers.lake.paths import landing_uri
@@ -32,11 +32,9 @@ from workers.network import NetworkPolicy
 from workers.results import Preview
 from workers.specs import Column, IngestSpec, TableTarget, Watermark, Window
 
-from . import contract_changes
+from . import contract_changes, loaded_files, watermarks
 from .models import IngestJob, IngestRun, Upload
 from .sources import PARTS, SOURCES, IngestConfig
-
-READABLE_FORMATS = ("csv", "json", "ndjson")
 
 
 class UploadTooLarge(AssayError):
@@ -135,6 +133,8 @@ def _declared_columns(job: IngestJob) -> tuple[Column, ...]:
     provenance = {"_ingested_at": "timestamptz", "_run_id": "string", "_source_file": "string"}
     if job.partition_mode == "date":
         provenance["_ingest_date"] = "date"
+    if job.delete_detection == "soft":
+        provenance["_deleted_at"] = "timestamptz"
     return as_columns(job.user_schema) + tuple(Column(name=name, type=kind) for name, kind in provenance.items())
 
 
@@ -149,6 +149,7 @@ def spec_of(job: IngestJob, run_id: str, window: Window = Window()) -> IngestSpe
     _refuse_what_cannot_run(job)
     source, options = SOURCES[job.source_type], options_of(job)
     lake, workflow = settings.ASSAY_LAKE_URL, job.workflow.slug
+    watermark = watermarks.for_run(job)
     return IngestSpec(
         run_id=run_id,
         workflow=workflow,
@@ -167,9 +168,9 @@ def spec_of(job: IngestJob, run_id: str, window: Window = Window()) -> IngestSpe
         schema_mode=job.schema_mode,
         columns=as_columns(job.user_schema),
         renames=job.column_mapping,
-        write_mode=job.write_mode,
+        write_mode=_write_mode(job, watermark),
         key_columns=tuple(job.key_columns),
-        watermark=_watermark(job),
+        watermark=watermark,
         window=window,
         delete_detection=job.delete_detection,
         skip_loaded_files=job.skip_loaded_files,
@@ -180,10 +181,10 @@ def spec_of(job: IngestJob, run_id: str, window: Window = Window()) -> IngestSpe
     )
 
 
-def _watermark(job: IngestJob) -> Watermark | None:
-    if job.incremental_mode != "incremental":
-        return None
-    return Watermark(column=job.watermark_column, last=job.last_watermark_value, lag=job.watermark_lag)
+def _write_mode(job: IngestJob, watermark: Watermark | None) -> str:
+    """What a full load overwrites, an incremental run adds to: it has only what is new."""
+    is_full = watermark is None or watermark.last is None
+    return "append" if job.write_mode == "overwrite" and not is_full else job.write_mode
 
 
 def access_for(spec: IngestSpec, job: IngestJob | None = None) -> Access:
@@ -198,6 +199,7 @@ def access_for(spec: IngestSpec, job: IngestJob | None = None) -> Access:
         secrets=_secrets_of(job) if job else {},
         http=NetworkPolicy(allow=tuple(settings.ASSAY_HTTP_ALLOW_PRIVATE)),
         services=connections.network_policy(),
+        loaded=loaded_files.lookup(job) if job and job.pk else nothing_loaded,
     )
 
 
@@ -228,14 +230,6 @@ def _refuse_what_cannot_run(job: IngestJob) -> None:
     source = SOURCES[job.source_type]
     if not source.available:
         source.to_spec(None, job)
-    if job.format not in READABLE_FORMATS:
-        raise NotAvailableYet(
-            f"Files of the format {job.format} cannot be read yet.", hint=f"Use {', '.join(READABLE_FORMATS)}."
-        )
-    if job.incremental_mode == "incremental":
-        raise NotAvailableYet(
-            "Files cannot be loaded incrementally yet.", hint="Use incremental_mode full with write_mode append."
-        )
     if not job.force_to_parquet:
         raise NotAvailableYet(
             "Bronze cannot keep files in their own format yet.",
@@ -254,11 +248,18 @@ def preview(job: IngestJob) -> Preview:
     return ingest_preview.preview(spec, access_for(spec, job))
 
 
+# What a run of this kind keeps besides `KEPT_FIELDS`.
+RESULT_FIELDS = ("landing_path", "quarantine_path", "skipped", "deleted_rows", "facts")
+
+
 def record_run(run: IngestRun, result) -> None:
     """Take over what the data plane did: the run's row, then the catalog's."""
     run.keep(result)
-    run.landing_path, run.quarantine_path = result.landing_path, result.quarantine_path
-    run.save(update_fields=[*KEPT_FIELDS, "landing_path", "quarantine_path"])
+    for name in RESULT_FIELDS:
+        setattr(run, name, getattr(result, name))
+    watermarks.record(run, result)
+    run.save(update_fields=[*KEPT_FIELDS, *RESULT_FIELDS, "last_watermark_value"])
     contract_changes.record(run, result.contract_changes)
+    loaded_files.record(run, result)
     catalog.record_landing(run.job.landing_name, rows=result.rows_read)
     catalog.record_version(run.job.bronze_name, run_id=run.pk, published=result.published, columns=result.columns)

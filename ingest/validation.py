@@ -11,6 +11,8 @@ from assay.common.options import read_options
 from assay.common.problems import Problem
 from ops.connections import services as connections
 from ops.job_rules import name_problems
+from workers.errors import InvalidSpec
+from workers.watermark import lag_of
 
 from .sources import PARTS, SOURCES, FileOptions, Source
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from .models import IngestJob
 
 # Bronze adds them to what the source sent.
-PROVENANCE = ("_ingested_at", "_run_id", "_source_file", "_ingest_date")
+PROVENANCE = ("_ingested_at", "_run_id", "_source_file", "_ingest_date", "_deleted_at")
 LAYERS = ("landing", "bronze", "silver", "gold")
 _TOKEN = re.compile("yyyy|MM|dd|HH")
 _PATTERN = re.compile(rf"(?:{_TOKEN.pattern})(?:[/_-]?(?:{_TOKEN.pattern}))*")
@@ -34,6 +36,7 @@ def problems_of(job: IngestJob) -> list[Problem]:
         *_schema_problems(job),
         *_partition_problems(job),
         *_incremental_problems(job),
+        *_key_problems(job),
         *_quarantine_problems(job),
     ]
 
@@ -137,8 +140,37 @@ def _incremental_problems(job: IngestJob) -> Iterator[Problem]:
             yield Problem("watermark_column", "Incremental loading needs a watermark_column.", "required")
     elif job.last_watermark_value is not None and not job.watermark_column:
         yield Problem("last_watermark_value", "A watermark belongs to a watermark_column.", "not_allowed")
+    if job.watermark_column in PROVENANCE:
+        detail = f"{job.watermark_column} is added by Assay; choose a column of the source."
+        yield Problem("watermark_column", detail, "invalid")
+    if job.watermark_lag:
+        try:
+            lag_of(job.watermark_lag)
+        except InvalidSpec as error:
+            yield Problem("watermark_lag", f"{error.message} {error.hint}", "invalid")
     if isinstance(job.last_watermark_value, dict | list | bool):
         yield Problem("last_watermark_value", "A watermark is one text or number.", "wrong_type")
+
+
+def _key_problems(job: IngestJob) -> Iterator[Problem]:
+    keys = job.key_columns
+    if not isinstance(keys, list) or not all(isinstance(key, str) and key.strip() for key in keys):
+        yield Problem("key_columns", "This must be a list of names of columns.", "wrong_type")
+        return
+    if len({key.lower() for key in keys}) < len(keys):
+        yield Problem("key_columns", "A column is named twice; case does not count.", "duplicate")
+    if taken := [key for key in keys if key in PROVENANCE]:
+        yield Problem("key_columns", f"{taken[0]} is added by Assay; choose columns of the source.", "invalid")
+    if job.write_mode == "merge" and not keys:
+        yield Problem("key_columns", "write_mode “merge” needs the columns that identify a record.", "required")
+    if job.delete_detection == "off":
+        return
+    if job.write_mode != "merge":
+        detail = "Rows that are gone can be told by their key only: set write_mode to merge."
+        yield Problem("delete_detection", detail, "not_allowed")
+    elif job.incremental_mode == "incremental" and job.source_type != "database":
+        detail = "Only a full load, or a database, tells all keys that there are: load in full, or set this to off."
+        yield Problem("delete_detection", detail, "not_allowed")
 
 
 def _quarantine_problems(job: IngestJob) -> Iterator[Problem]:

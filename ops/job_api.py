@@ -134,16 +134,21 @@ class JobViewSet(ModelViewSet):
     def preview_of(self, job: Job) -> Preview:
         raise NotImplementedError
 
+    def run_options(self, request: Request, job: Job) -> dict[str, Any]:
+        """What the body says about a run, as `start_job_run` takes it: nothing, for most kinds."""
+        refuse_body(request)
+        return {}
+
     def runs_of(self, job: Job) -> QuerySet:
         return with_pipeline_run(job.runs.visible_to(self.request.user).select_related("job__workflow"))
 
     @action(detail=True, methods=["post"])
     def run(self, request: Request, **kwargs: str) -> Response:
         """Start a run: 202 with the run; with `?wait=SECONDS` 200 as soon as it has ended in that time."""
-        refuse_body(request)
         wait = _seconds(request.query_params.get("wait", "0"))
         job = self.get_object()
-        pipeline_run = services.start_job_run(self.kind_name, job, user=request.user, trigger=Trigger.API)
+        options = self.run_options(request, job)
+        pipeline_run = services.start_job_run(self.kind_name, job, user=request.user, trigger=Trigger.API, **options)
         has_ended = _wait_for(pipeline_run, wait)
         run = self.runs_of(job).get(pk=pipeline_run.steps.get().run_id)
         code = status.HTTP_200_OK if has_ended and wait else status.HTTP_202_ACCEPTED
@@ -171,10 +176,10 @@ class JobViewSet(ModelViewSet):
         return self.get_paginated_response(HistorySerializer(page, many=True).data)
 
 
-def job_schema(run_serializer: type[JobRunSerializer]):
-    """Tells OpenAPI what `run/` and `runs/` of this kind answer."""
+def job_schema(run_serializer: type[JobRunSerializer], request: type[serializers.Serializer] | None = None):
+    """Tells OpenAPI what `run/` and `runs/` of this kind take and answer."""
     return extend_schema_view(
-        run=extend_schema(request=None, parameters=[WAIT], responses={200: run_serializer, 202: run_serializer}),
+        run=extend_schema(request=request, parameters=[WAIT], responses={200: run_serializer, 202: run_serializer}),
         runs=extend_schema(responses=run_serializer(many=True), filters=False),
     )
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from assay.common.runs import JobRun
 
-    from .models import Job, Step, Workflow
+    from .models import Job, PipelineRun, Step, Workflow
 
 
 class JobKind(Protocol):
@@ -89,7 +89,12 @@ class ModelKind:
             step_id=step.pk,
             trigger=run.trigger,
             started_by_id=run.started_by_id,
+            **self.run_facts(step.job_id, run),
         )
+
+    def run_facts(self, job_id: int, pipeline_run: PipelineRun) -> dict[str, Any]:
+        """Further fields of a new run row."""
+        return {}
 
     def run_of(self, run_id: Any) -> JobRun:
         return self.run_model.objects.select_related("job__workflow").get(pk=run_id)

@@ -75,15 +75,30 @@ def start_run(
 
 
 def start_job_run(
-    kind: str, job: Job, *, user: AbstractBaseUser | None = None, trigger: str = Trigger.MANUAL, send: bool = True
+    kind: str,
+    job: Job,
+    *,
+    start_date: date | None = None,
+    end_date: date | None = None,
+    user: AbstractBaseUser | None = None,
+    trigger: str = Trigger.MANUAL,
+    send: bool = True,
 ) -> PipelineRun:
     """A run with this job as its only step, which is in the queue already: its `run_id` names the job's own run.
 
     Raises `GraphError`, and `JobIsRunning` while another run has the job.
     """
+    _refuse_backward_window(start_date, end_date)
     plan = plan_job(kind, job)
     with transaction.atomic():
-        run = PipelineRun.objects.create(workflow=job.workflow, trigger=trigger, started_by=user, single_job=True)
+        run = PipelineRun.objects.create(
+            workflow=job.workflow,
+            trigger=trigger,
+            started_by=user,
+            single_job=True,
+            start_date=start_date,
+            end_date=end_date,
+        )
         _add_steps(run, plan)
         claims = claim_ready(run.pk)
         if not claims:

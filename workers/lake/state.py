@@ -15,11 +15,18 @@ class State:
 
     version: int | None = None
     watermark: dict[str, Value] | None = None  # {column, value}; None: no commit says, or the last load had none
+    is_restored: bool = False  # the version is an older one made the newest again
 
-    def value_of(self, column: str, otherwise: Value) -> Value:
-        """How far the table is by this column, or `otherwise` where the table does not say."""
+    def value_of(self, column: str, initial: Value) -> Value:
+        """How far the table is by this column; `initial` where there is no table.
+
+        None where the table does not say: what it has came by a full load, or
+        by another column, and only reading everything again loses nothing.
+        """
+        if self.version is None:
+            return initial
         if self.watermark is None or self.watermark["column"] != column:
-            return otherwise
+            return None
         return self.watermark["value"]
 
 
@@ -37,10 +44,10 @@ def state_at(store: Store, version: int) -> State:
     A restore takes the state back with the rows. Commits of other tools, and
     those that only prepare the table, are passed over.
     """
-    walk = commits(store, version)
+    walk, is_restored = commits(store, version), False
     while commit := next(walk, None):
         if commit.restored_version is not None:
-            walk = commits(store, commit.restored_version)
+            walk, is_restored = commits(store, commit.restored_version), True
         elif "watermark" in commit.metadata:
-            return State(version=version, watermark=commit.metadata["watermark"])
-    return State(version=version)
+            return State(version=version, watermark=commit.metadata["watermark"], is_restored=is_restored)
+    return State(version=version, is_restored=is_restored)
