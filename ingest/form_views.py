@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 
@@ -22,7 +22,7 @@ from workers.ids import new_run_id
 from workers.results import Preview
 
 from . import services
-from .forms import IngestJobForm
+from .forms import CONNECTION_KINDS, IngestJobForm
 from .forms.answers import indented
 from .forms.nested import nested_values
 from .models import IngestJob, SchemaMode, Upload
@@ -120,6 +120,17 @@ def job_path(request, slug):
     names = ("name", "partition_mode", "partition_pattern")
     given = {name: request.GET[name] for name in names if request.GET.get(name)}
     return HttpResponse(example_path(IngestJob(workflow=workflow_or_404(request.user, slug), **given)))
+
+
+@needs("ingest.add_ingestjob")
+def job_connections(request, slug):
+    """What the picker `?field=` offers now: somebody may have made a connection meanwhile."""
+    form = IngestJobForm(instance=IngestJob(workflow=workflow_or_404(request.user, slug)), user=request.user)
+    name = request.GET.get("field", "")
+    if name not in CONNECTION_KINDS:
+        raise Http404
+    choices = form.fields[name].widget.choices
+    return render(request, "ingest/partials/choices.html", {"choices": choices, "chosen": request.GET.get(name, "")})
 
 
 @needs("ingest.add_ingestjob")

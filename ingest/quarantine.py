@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 
 RUNS = 100  # the newest of a job that are looked at
 BATCH_ROWS = 5_000
-SHOWN = ("_line", "_column", "_reason", "_value", "_wanted_type", "_raw", "_source_file")
 NUMBERS = ("_line", "_offset")
-COLUMNS = (*SHOWN, "_rule", "_offset", "_run_id")
+COLUMNS = (
+    *("_line", "_column", "_reason", "_value", "_wanted_type", "_raw", "_source_file"),
+    *("_rule", "_offset", "_run_id"),
+)
 # What a spreadsheet takes for the beginning of a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 

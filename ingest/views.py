@@ -18,7 +18,7 @@ from workers.errors import AssayError
 
 from . import quarantine, services
 from .form_views import job_or_404
-from .models import IngestJob
+from .models import ContractChange, IngestJob
 from .quarantine_file import FORMATS, as_download
 from .words import in_words
 
@@ -38,21 +38,29 @@ def job_detail(request, slug, name):
         "words": in_words(job),
         "dataset": Dataset.objects.visible_to(request.user).filter(name=job.bronze_name).first(),
         "changes": history_of(job)[:CHANGES_SHOWN],
-        "sections": _sections(job),
+        **_sections(job),
     }
     return page(request, "ingest/job_detail.html", job.name, crumbs=workflow_crumbs(job.workflow), **context)
 
 
 # Parts of the page that are read once they are seen: (id, title, note, name of the address).
-SECTIONS = (("quarantine", "In quarantine", "rows that did not fit, and why", "job-quarantine"),)
+CONTRACT = ("contract", "What changed at the source", "differences that a person decides about", "job-contract-changes")
+SECTIONS = (
+    ("quarantine", "In quarantine", "rows that did not fit, and why", "job-quarantine"),
+    ("schema-history", "How its columns changed", "", "job-schema-history"),
+)
 
 
-def _sections(job: IngestJob) -> list[dict[str, str]]:
-    place = (job.workflow.slug, job.name)
-    return [
-        {"id": key, "title": title, "note": note, "address": reverse(f"ingest:{name}", args=place)}
-        for key, title, note, name in SECTIONS
-    ]
+def _sections(job: IngestJob) -> dict[str, list[dict[str, str]]]:
+    """What waits for a decision stands on top; a table that nothing waits for has it at the end."""
+    waits = job.contract_changes.filter(status=ContractChange.Status.PENDING).exists()
+    below = SECTIONS if waits else (*SECTIONS, CONTRACT)
+    return {"urgent": [_section(job, *CONTRACT)] if waits else [], "sections": [_section(job, *each) for each in below]}
+
+
+def _section(job: IngestJob, key: str, title: str, note: str, name: str) -> dict[str, str]:
+    address = reverse(f"ingest:{name}", args=(job.workflow.slug, job.name))
+    return {"id": key, "title": title, "note": note, "address": address}
 
 
 @action("ingest.add_ingestjob")
@@ -86,7 +94,6 @@ def job_quarantine(request, slug, name):
         "runs": runs,
         "wanted": wanted,
         "reasons": quarantine.reasons(runs, wanted.run),
-        "columns": [{"name": column, "type": ""} for column in quarantine.SHOWN],
     }
     try:
         found = quarantine.select(job, wanted)
