@@ -7,9 +7,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from assay.common.runs import RunStatus
 from catalog import services as catalog
 from catalog.models import Dataset
-from ingest import loaded_files
+from ingest import loaded_files, watermarks
 from ingest.models import IngestJob, IngestRun, LoadedFile
 from ops import kinds
 from tests.factories import make_ingest_job
@@ -44,6 +45,7 @@ def carry_out(job: IngestJob, *, is_recorded: bool = True) -> StepResult:
     result = kind.execute(run.spec, silent)
     if is_recorded:
         kind.record(run, result)
+    IngestRun.objects.filter(pk=run.pk).update(status=RunStatus.SUCCESS)
     return result
 
 
@@ -178,6 +180,18 @@ def test_an_incremental_job_does_not_even_copy_what_it_knows(job, put, settings)
     nothing = carry_out(job)
     assert (nothing.rows_read, nothing.facts["known_files"], nothing.watermark) == (0, 3, 3)
     assert ids(job) == [1, 2, 3]
+
+
+def test_a_rewind_has_all_files_read_again_and_doubles_no_row(job, put):
+    IngestJob.objects.update(incremental_mode="incremental", watermark_column="id")
+    put("a.csv", "id,n\n1,1\n,0\n")
+    put("b.csv", "id,n\n2,2\n")
+    carry_out(job)
+    job.refresh_from_db()
+    watermarks.rewind(job, 1)
+    assert read(carry_out(job)) == ["a.csv", "b.csv"]
+    assert sorted(pl.read_delta(catalog.lake_uri(job.bronze_name))["n"].to_list()) == [0, 1, 2]
+    assert carry_out(job).facts["known_files"] == 2
 
 
 def test_files_of_one_name_in_several_folders_are_told_apart(job, put):
