@@ -21,6 +21,8 @@ from .models import IngestJob, IngestRun
 if TYPE_CHECKING:
     import polars as pl
 
+    from workers.lake.store import Store
+
 RUNS = 100  # the newest of a job that are looked at
 BATCH_ROWS = 5_000
 NUMBERS = ("_line", "_offset")
@@ -50,24 +52,65 @@ class Quarantined:
     """The wanted rows, not read yet. What is read of them goes through the policy."""
 
     dataset: str
-    frame: pl.LazyFrame
+    lake: Store
+    keys: list[str]  # of the files, the newest run's first
+    reason: str = ""
 
     def count(self) -> int:
         import polars as pl
 
-        return self.frame.select(pl.len()).collect(engine="streaming").item()
+        return self._scan().select(pl.len()).collect(engine="streaming").item()
 
     def rows(self, user, *, offset: int = 0, limit: int = 50) -> list[dict[str, Any]]:
         """JSON-able, newest run first, within it as the files have them; long texts cut."""
         from workers.engines.preview import json_rows
 
-        found = self.frame.slice(offset, limit).collect(engine="streaming")
+        found = self._scan().slice(offset, limit).collect(engine="streaming")
         return list(visible_rows(user, self.dataset, json_rows(found)))
 
+    def _scan(self) -> pl.LazyFrame:
+        import polars as pl
+
+        schema = {name: pl.Int64 if name in NUMBERS else pl.String for name in COLUMNS}
+        if not self.keys:
+            return pl.LazyFrame(schema=schema)
+        rows = pl.scan_parquet(
+            [self.lake.uri_of(key) for key in self.keys],
+            glob=False,
+            schema=schema,
+            missing_columns="insert",
+            extra_columns="ignore",
+            storage_options=self.lake.storage_options or None,
+        )
+        return rows.filter(_reason_column() == self.reason) if self.reason else rows
+
     def batches(self, user) -> Iterator[list[dict[str, Any]]]:
-        """All of them, whole, some thousands at a time: memory does not grow with their number."""
-        for batch in self.frame.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True, lazy=True):
-            yield list(visible_rows(user, self.dataset, batch.iter_rows(named=True)))
+        """All of them, whole, some thousands at a time.
+
+        By PyArrow: Polars reads so far ahead that memory would grow with the file.
+        """
+        import pyarrow.parquet as pq
+
+        for key in self.keys:
+            with self.lake.open(key) as file:
+                for batch in pq.ParquetFile(file).iter_batches(BATCH_ROWS):
+                    rows = ({name: row.get(name) for name in COLUMNS} for row in batch.to_pylist())
+                    wanted = (row for row in rows if self.reason in ("", _reason_of(row)))
+                    yield list(visible_rows(user, self.dataset, wanted))
+
+
+def _reason_of(row: dict[str, Any]) -> str:
+    """As `quality.reasons` of a run has it."""
+    return f"{row['_column']}: {row['_rule']}" if row["_column"] else row["_rule"]
+
+
+def _reason_column() -> pl.Expr:
+    """The same, of a whole column."""
+    import polars as pl
+
+    column, rule = pl.col("_column"), pl.col("_rule")
+    has_column = column.is_not_null() & (column != "")
+    return pl.when(has_column).then(column + ": " + rule).otherwise(rule)
 
 
 def runs_of(job: IngestJob) -> QuerySet[IngestRun]:
@@ -103,8 +146,6 @@ def select(job: IngestJob, wanted: Wanted) -> Quarantined:
 
     Raises `TableMissing` where the file of the run that was asked for is gone, `LakeUnavailable`.
     """
-    import polars as pl
-
     from workers.lake.store import open_store, reaching
 
     lake = open_store(settings.ASSAY_LAKE_URL)
@@ -116,32 +157,11 @@ def select(job: IngestJob, wanted: Wanted) -> Quarantined:
         there = [key for key, size in lake.sizes(keys).items() if size is not None]
     if wanted.run and keys and not there:
         raise TableMissing(f"{keys[0]} is no longer in the lake.", hint="Run the job again.")
-    schema = {name: pl.Int64 if name in NUMBERS else pl.String for name in COLUMNS}
-    if not there:
-        return Quarantined(job.bronze_name, pl.LazyFrame(schema=schema))
-    rows = pl.scan_parquet(
-        [lake.uri_of(key) for key in there],
-        glob=False,
-        schema=schema,
-        missing_columns="insert",
-        extra_columns="ignore",
-        storage_options=lake.storage_options or None,
-    )
-    return Quarantined(job.bronze_name, _with_reason(rows, wanted.reason))
+    return Quarantined(job.bronze_name, lake, there, wanted.reason)
 
 
-def _key(run: IngestRun, lake) -> str:
+def _key(run: IngestRun, lake: Store) -> str:
     return run.quarantine_path or lake.key_of(_facts(run)["quarantine_path"])
-
-
-def _with_reason(rows: pl.LazyFrame, reason: str) -> pl.LazyFrame:
-    import polars as pl
-
-    if not reason:
-        return rows
-    column, rule = pl.col("_column"), pl.col("_rule")
-    has_column = column.is_not_null() & (column != "")
-    return rows.filter(pl.when(has_column).then(column + ": " + rule).otherwise(rule) == reason)
 
 
 # --- as a file -----------------------------------------------------------------------
