@@ -340,3 +340,12 @@ def test_a_column_that_is_declared_no_longer_is_null_from_then_on_even_if_it_was
     job.run(b"id,x\n1,1\n")
     job.run(b"id\n2\n", columns=columns[:1])
     assert job.rows() == [(1, 1), (2, None)]
+
+
+def test_a_whole_number_that_a_float_would_round_is_never_rounded(job):
+    job = job()
+    job.run(csv("x", 1.5))
+    result = job.run(b"id,x\n" + b"1,2.5\n" * 30_000 + b"2,9007199254740993\n" + b"3,0.30000000000000004\n" * 30_000)
+    assert result.schema_changes == (widened("float64", "string"),)
+    values = [row[1] for row in job.rows()]
+    assert {"1.5", "9007199254740993", "0.30000000000000004"} < set(values)

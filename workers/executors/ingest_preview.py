@@ -24,7 +24,7 @@ from ..sources import source_of
 from ..specs import Column, IngestSpec, from_json, to_json
 from .ingest import open_landed
 from .ingest_rows import bad_rows, good_values, judged
-from .ingest_schema import resolve
+from .ingest_schema import KnownTable, known_table, resolve
 
 SHOWN_ROWS = 50
 GLANCE_BYTES = 8 << 20
@@ -40,11 +40,13 @@ def preview(spec: IngestSpec, access: Access = NOTHING) -> Preview:
     reads rows (`SourceMissing`, `UnreadableSource`, `MissingColumns`), and
     `ResourceLimit`.
     """
+    table = known_table(spec)
+    spec = table.settle(spec)
     with TemporaryDirectory(prefix="assay-sample-") as name:
         files = source_of(spec).sample(spec, Path(name), access)
         answer = run_in_child(
             "workers.executors.ingest_preview:look",
-            {"spec": to_json(spec), "files": [to_json(file) for file in files]},
+            {"spec": to_json(spec), "table": to_json(table), "files": [to_json(file) for file in files]},
             memory_mb=MEMORY_MB,
             cpu_seconds=SECONDS,
             wall_seconds=SECONDS,
@@ -55,16 +57,16 @@ def preview(spec: IngestSpec, access: Access = NOTHING) -> Preview:
 def look(request: dict[str, Any]) -> dict[str, Any]:
     """In the child: the preview as JSON values."""
     files = [from_json(LandedFile, file) for file in request["files"]]
-    return to_json(_preview(from_json(IngestSpec, request["spec"]), files))
+    return to_json(_preview(from_json(IngestSpec, request["spec"]), files, from_json(KnownTable, request["table"])))
 
 
-def _preview(spec: IngestSpec, landed: Sequence[LandedFile]) -> Preview:
+def _preview(spec: IngestSpec, landed: Sequence[LandedFile], table: KnownTable) -> Preview:
     with TemporaryDirectory(prefix="assay-preview-") as name:
         folder = Path(name)
         files = open_landed(spec, landed, folder, GLANCE_BYTES)
         reader = READERS[spec.format]
         sample = reader.sample(files, spec)
-        plans = [_from_text(plan) for plan in resolve(spec, files, sample).plans]
+        plans = [_from_text(plan) for plan in resolve(spec, files, sample, table).plans]
         rows = judged(_texts(sample, plans).lazy(), plans)
         good = rows.pipe(good_values, plans).collect()
         columns = tuple(Column(name=plan.name, type=plan.type, nullable=plan.nullable) for plan in plans)

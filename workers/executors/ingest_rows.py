@@ -208,6 +208,9 @@ def _value_of(plan: ColumnPlan) -> pl.Expr:
 def _provenance(spec: IngestSpec, files: Sequence[PlainFile]) -> list[pl.Expr]:
     names = {file.number: file.name for file in files}
     whence = pl.lit(files[0].name) if len(files) == 1 else pl.col(FILE).replace_strict(names, return_dtype=pl.String)
+    if any(file.pages for file in files):
+        named = ((file.number, file.name_of(file.record_of(pl.col(ROW)))) for file in files)
+        whence = pl.coalesce(pl.when(pl.col(FILE) == number).then(name) for number, name in named)
     moment = pl.lit(spec.ingested_at.astimezone(UTC), dtype=pl.Datetime("us", "UTC"))
     return [moment.alias("_ingested_at"), pl.lit(spec.run_id).alias("_run_id"), whence.alias("_source_file")]
 
@@ -232,10 +235,7 @@ def bad_rows(
 
 
 def _problem(plan: ColumnPlan) -> pl.Expr:
-    if plan.is_refused:
-        told = pl.lit(f"the column was {plan.type} and is now of a kind that needs a decision")
-    else:
-        told = pl.format("“{}” is no {}", shown(plan).str.slice(0, 80), pl.lit(_described(plan)))
+    told = pl.format("“{}” is no {}", shown(plan).str.slice(0, 80), pl.lit(_described(plan)))
     return _if(unfit(plan), plan, "type", told, shown(plan))
 
 

@@ -174,7 +174,7 @@ class _Look:
     def inferred(self, name: str) -> ColumnPlan:
         if name in self.sample.plans:
             return self.sample.plans[name]
-        return infer(self.sample.rows.get_column(name), self.tolerance, self.spec.csv)
+        return replace(infer(self.sample.rows.get_column(name), self.tolerance, self.spec.csv), is_exact=True)
 
     def settled(self, column: Column) -> ColumnPlan:
         """A column whose type does not change."""
@@ -196,7 +196,7 @@ class _Look:
             return self._evolved_json(column, told)
         if told and told.is_typed:
             return self._evolved_typed(column, told)
-        plan = self.settled(column)
+        plan = replace(self.settled(column), is_exact=True)
         values = self.sample.rows.get_column(column.name, default=None)
         if plan.is_text or plan.is_nested or values is None:
             return plan
@@ -208,7 +208,9 @@ class _Look:
 
         None where they are few, or a person has to decide.
         """
-        if count <= self.tolerance * rows or plan.is_refused or plan.is_nested:
+        # Of a column whose type the source itself has told, a text that does not fit widens nothing.
+        is_told = plan.source is not None and not plan.is_typed
+        if count <= self.tolerance * rows or plan.is_refused or plan.is_nested or is_told:
             return None
         if plan.is_typed:
             kind = self._join(plan, type_name(plan.source))
@@ -220,7 +222,7 @@ class _Look:
         if kind is None or (kind == plan.type and formats == plan.formats):
             return None
         return replace(plan, type=kind, formats=formats if kind in ("date", "timestamp", "timestamptz") else (),
-                       strip=plan.strip and kind != "string", is_parsed=False)  # fmt: skip
+                       strip=plan.strip and kind != "string", is_parsed=False, is_exact=True)  # fmt: skip
 
     def _join(self, plan: ColumnPlan, found: str, texts: pl.Series | None = None) -> str | None:
         if plan.type == "int64" and found == "float64" and plan.name not in self._inexact:
@@ -357,11 +359,11 @@ def _changes(spec: IngestSpec, table: KnownTable, plans: Sequence[ColumnPlan]) -
     if not table.columns:
         return ()
     held, planned = {column.name: column for column in table.columns}, {plan.name for plan in plans}
-    is_free = spec.schema_mode == "user" and spec.write_mode == "overwrite"  # the job may declare anything
+    keeps_rows = spec.write_mode != "overwrite"
     changed = (
         SchemaChange(
             column=plan.name,
-            change="changed" if is_free and not holds(plan.type, held[plan.name].type) else "widened",
+            change="widened" if keeps_rows or _is_wider(plan.type, held[plan.name].type) else "changed",
             old=held[plan.name].type,
             new=plan.type,
         )
@@ -369,6 +371,10 @@ def _changes(spec: IngestSpec, table: KnownTable, plans: Sequence[ColumnPlan]) -
         if plan.name in held and spelled(held[plan.name].type) != spelled(plan.type)
     )
     added = (SchemaChange(column=p.name, change="added", old=None, new=p.type) for p in plans if p.name not in held)
-    lost = [column for column in table.columns if column.name not in planned and spec.write_mode == "overwrite"]
+    lost = [column for column in table.columns if column.name not in planned and not keeps_rows]
     removed = (SchemaChange(column=column.name, change="removed", old=column.type, new=None) for column in lost)
     return (*changed, *added, *removed)
+
+
+def _is_wider(new: str, old: str) -> bool:
+    return holds(new, old) or (spelled(old), spelled(new)) == ("int64", "float64")

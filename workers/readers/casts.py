@@ -16,6 +16,7 @@ from .typed import as_text, converted
 _VARIABLE = re.compile(r"%\.f|%#z")
 TRUE = ("true", "True", "TRUE", "t", "T", "yes", "Yes", "YES", "y", "Y", "1")
 FALSE = ("false", "False", "FALSE", "f", "F", "no", "No", "NO", "n", "N", "0")
+SURE_DIGITS = 15  # so many every float64 keeps
 GROUPED = r"^[+-]?\d{1,3}(?:\.\d{3})+(?:,\d*)?$"  # with a decimal comma
 _DEFAULT_FORMATS = {"date": "%Y-%m-%d", "timestamp": "%Y-%m-%dT%H:%M:%S%.f", "timestamptz": "%Y-%m-%dT%H:%M:%S%.f%#z"}
 
@@ -32,6 +33,7 @@ class ColumnPlan:
     strip: bool = False  # blanks around the values are padding
     is_parsed: bool = False  # the format's own reader has already typed it: JSON numbers, structs, lists
     source: pl.DataType | None = None  # of a format whose columns have types: what its values are; None: text
+    is_exact: bool = False  # a whole number that a float64 would round is no value of it
     is_refused: bool = False  # no value is read: a person has to decide first what they become
 
     @property
@@ -120,7 +122,15 @@ def _parsed(text: pl.Expr, dtype: pl.DataType, plan: ColumnPlan) -> pl.Expr:
         # Polars would round what has more digits behind the point than the column.
         inexact = text.str.contains(rf"\.\d{{{dtype.scale}}}\d*[1-9]|[eE]-")
         return pl.when(~inexact).then(text.cast(dtype, strict=False))
-    return text.cast(dtype, strict=False)
+    value = text.cast(dtype, strict=False)
+    return pl.when(~_is_rounded(value, text)).then(value) if plan.is_exact and dtype == pl.Float64 else value
+
+
+def _is_rounded(value: pl.Expr, text: pl.Expr) -> pl.Expr:
+    """Whether the digits before the point are others than the text has. Only long texts are looked at: few are."""
+    is_long, whole = text.str.len_bytes() > SURE_DIGITS, pl.Decimal(38, 0)
+    written = pl.when(is_long).then(text.str.split_exact(".", 1).struct.field("field_0")).cast(whole, strict=False)
+    return (written != pl.when(is_long).then(value.truncate()).cast(whole, strict=False)).fill_null(False)
 
 
 def _with_point(text: pl.Expr) -> pl.Expr:
