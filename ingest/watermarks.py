@@ -68,16 +68,22 @@ def _state(job: IngestJob) -> State:
 
 
 def column_type(job: IngestJob) -> str | None:
-    """The type of the watermark's column, from the table, the declared columns or the value itself, if they tell."""
+    """The type of the watermark's column, from the table or the declared columns, if they tell."""
     from workers.lake.table import open_table, table_exists  # reads the table's log only, yet needs Polars
 
     name = job.column_mapping.get(job.watermark_column, job.watermark_column).lower()
     uri = catalog.lake_uri(job.bronze_name)
     held = {column.name.lower(): column.type for column in open_table(uri).columns} if table_exists(uri) else {}
     declared = {column["name"].lower(): column["type"] for column in job.user_schema}
-    if told := held.get(name) or declared.get(name):
-        return told
-    return "timestamp" if moment_of(job.last_watermark_value) else None
+    return held.get(name) or declared.get(name)
+
+
+def _has_days(job: IngestJob) -> bool | None:
+    """Whether the watermark's column holds dates or times; None: nobody knows before it runs."""
+    kind = column_type(job)
+    if kind is None:
+        return True if moment_of(job.last_watermark_value) else None
+    return kind in MOMENTS
 
 
 # --- what runs do to it --------------------------------------------------------------------
@@ -216,7 +222,7 @@ def window_for(run: IngestRun) -> Window:
     Of a run of the whole workflow it is for those whose rows have days; others
     load as always.
     """
-    if run.window and not _is_alone(run) and column_type(run.job) not in MOMENTS:
+    if run.window and not _is_alone(run) and not _has_days(run.job):
         run.window = {}
         IngestRun.objects.filter(pk=run.pk).update(window={})
     return Window(**run.window)
@@ -230,7 +236,6 @@ def window_problem(job: IngestJob) -> str:
     """Why the job cannot replace the rows of some days; empty when it can, or nobody knows before it runs."""
     if not is_incremental(job):
         return "Only a job with a watermark_column of dates or times can replace some days; this one loads in full."
-    kind = column_type(job)
-    if kind is None or kind in MOMENTS:
-        return ""
-    return f"Only dates and times have days; {job.watermark_column} is of the type {kind}."
+    if _has_days(job) is False:
+        return f"Only dates and times have days; {job.watermark_column} is of the type {column_type(job)}."
+    return ""

@@ -238,6 +238,11 @@ CELERY_BEAT_SCHEDULE = {
     # A tick that had to wait is worthless: the next one does its work.
     "reap": {"task": "ops.tasks.reap", "schedule": 3.0, "options": {"expires": 10}},
     "start scheduled runs": {"task": "ops.tasks.start_scheduled_runs", "schedule": 15.0, "options": {"expires": 30}},
+    "reconcile watermarks": {
+        "task": "ingest.tasks.reconcile_watermarks",
+        "schedule": 300.0,
+        "options": {"expires": 300},
+    },
 }
 CELERY_TIMEZONE = "UTC"
 
