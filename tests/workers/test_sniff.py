@@ -2,6 +2,7 @@
 
 import gzip
 
+import pyarrow as pa
 import pytest
 
 from workers.readers.sniff import sniff_csv, sniff_json
@@ -19,6 +20,7 @@ def file(tmp_path):
 
 FILES = [
     ("id,name\n1,a\n2,b\n", "utf-8", ",", "utf-8"),
+    ("id,name\r1,a\r2,b\r", "utf-8", ",", "utf-8"),
     ("id;preis\n1;1,50\n2;2,25\n", "utf-8", ";", "utf-8"),
     ('id;note\n1;"a; b,\nc,d"\n2;"e""f"\n', "utf-8", ";", "utf-8"),
     ("id\tname\n1\ta,b,c\n", "utf-8", "\t", "utf-8"),
@@ -32,11 +34,44 @@ FILES = [
 
 @pytest.mark.parametrize(("text", "encoding", "delimiter", "guessed"), FILES)
 def test_delimiter_and_encoding_are_guessed(file, text, encoding, delimiter, guessed):
-    assert sniff_csv(file(text.encode(encoding))) == {"delimiter": delimiter, "encoding": guessed}
+    found = sniff_csv(file(text.encode(encoding)))
+    assert (found["delimiter"], found["encoding"]) == (delimiter, guessed)
 
 
-def test_a_packed_file_is_looked_into(file):
-    assert sniff_csv(file(gzip.compress(b"id;name\n1;a\n")))["delimiter"] == ";"
+@pytest.mark.parametrize(
+    ("text", "decimal"),
+    [
+        ("id;price\n1;1,50\n2;2\n", ","),
+        ("id;price\n1;1.234,50\n", ","),
+        ("id;price\n1;1.50\n2;2,25\n3;7.5\n", "."),
+        ('id,price\n1,"1,50"\n', "."),  # between commas a comma may as well part thousands
+        ("id;note\n1;a,b\n", "."),
+        ("id\n1\n", "."),
+    ],
+)
+def test_a_decimal_comma_is_guessed(file, text, decimal):
+    assert sniff_csv(file(text.encode()))["decimal"] == decimal
+
+
+@pytest.mark.parametrize(
+    ("text", "has_header"),
+    [
+        ("id,name\n1,a\n", True),
+        ("1,a\n2,b\n", False),
+        ("2026-11-22,1.5\n2026-11-23,2.5\n", False),
+        ("country,2019,2020\nde,,\nfr,,\n", True),
+        ("country,iso\nGermany,de\nFrance,fr\n", True),
+        ("a,b\n", True),
+        ("", True),
+    ],
+)
+def test_a_header_is_guessed(file, text, has_header):
+    assert sniff_csv(file(text.encode())).get("has_header", True) == has_header
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lambda content: pa.compress(content, "zstd", asbytes=True)])
+def test_a_packed_file_is_looked_into(file, pack):
+    assert sniff_csv(file(pack(b"id;name\n1;a\n")))["delimiter"] == ";"
 
 
 @pytest.mark.parametrize("content", [b"", b"\x1f\x8bbroken"])

@@ -4,27 +4,39 @@ from __future__ import annotations
 
 import codecs
 import csv
-import gzip
 import io
 import json
-import zlib
+import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from .unpack import PACKING_ERRORS, unpacking
+
 HEAD_BYTES = 1 << 18
 RECORDS = 50
+LONGEST_MEASURE = 60
 DELIMITERS = (",", ";", "\t", "|")
-_GZIP = b"\x1f\x8b"
+_COMMA_NUMBER = re.compile(r"-?(?:\d{1,3}(?:\.\d{3})+|\d+),\d+")
+_POINT_NUMBER = re.compile(r"-?(?:\d{1,3}(?:,\d{3})+|\d+)\.\d+")
+_MEASURE = re.compile(r"[-+]?[\d.,:/ TZ+-]*\d[\d.,:/ TZ+-]*|(?i:true|false)")  # a number, a date, a time, a truth
 
 
-def sniff_csv(path: Path) -> dict[str, str]:
-    """The likely `delimiter` and `encoding` of a plain or gzipped file; nothing for what cannot be read."""
+def sniff_csv(path: Path) -> dict[str, Any]:
+    """The likely `delimiter`, `encoding`, `decimal` sign and `has_header`; nothing for what cannot be read."""
     content = _head(path)
     if not content:
         return {}
     encoding = _encoding(content)
     text = content.decode(encoding, errors="replace").removeprefix("\ufeff")
-    return {"delimiter": max(DELIMITERS, key=lambda sign: _agreement(text, sign)), "encoding": encoding}
+    delimiter = max(DELIMITERS, key=lambda sign: _agreement(text, sign))
+    rows = _rows(text, delimiter)
+    return {
+        "delimiter": delimiter,
+        "encoding": encoding,
+        "decimal": _decimal(rows, delimiter),
+        "has_header": _has_header(rows),
+    }
 
 
 def sniff_json(path: Path) -> dict[str, str]:
@@ -39,12 +51,10 @@ def sniff_json(path: Path) -> dict[str, str]:
 
 
 def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        is_packed = file.read(2) == _GZIP
     try:
-        with gzip.open(path) if is_packed else path.open("rb") as file:
+        with unpacking(path) as file:
             return file.read(HEAD_BYTES)
-    except (OSError, EOFError, zlib.error):
+    except PACKING_ERRORS:
         return b""
 
 
@@ -59,15 +69,46 @@ def _encoding(content: bytes) -> str:
     return "utf-8"
 
 
+def _rows(text: str, delimiter: str) -> list[list[str]]:
+    """The first records; without those behind a mistake."""
+    rows: list[list[str]] = []
+    with suppress(csv.Error):
+        for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter):
+            if row:
+                rows.append(row)
+            if len(rows) == RECORDS:
+                break
+    return rows
+
+
 def _agreement(text: str, delimiter: str) -> tuple[int, int]:
     """How many of the first records have as many fields as the header, and how many fields that is."""
-    try:
-        reader = csv.reader(io.StringIO(text), delimiter=delimiter)
-        rows = [row for row, _ in zip((row for row in reader if row), range(RECORDS), strict=False)]
-    except csv.Error:
-        return 0, 0
+    rows = _rows(text, delimiter)
     width = len(rows[0]) if rows else 0
     return (sum(len(row) == width for row in rows), width) if width > 1 else (0, 0)
+
+
+def _decimal(rows: list[list[str]], delimiter: str) -> str:
+    values = [value.strip() for row in rows[1:] for value in row if len(value) <= LONGEST_MEASURE]
+    commas = sum(bool(_COMMA_NUMBER.fullmatch(value)) for value in values)
+    points = sum(bool(_POINT_NUMBER.fullmatch(value)) for value in values)
+    return "," if commas > points and delimiter != "," else "."
+
+
+def _has_header(rows: list[list[str]]) -> bool:
+    """Whether the first record names the columns: no name is empty, and it stands out where others have numbers."""
+    if len(rows) < 2:
+        return True
+    first, others = rows[0], [row for row in rows[1:] if len(row) == len(rows[0])]
+    if not others:
+        return True
+    columns = [[row[i] for row in others if row[i]] for i in range(len(first))]
+    measured = [i for i, values in enumerate(columns) if values and all(map(_is_measure, values))]
+    return not measured or not all(_is_measure(first[i]) for i in measured)
+
+
+def _is_measure(text: str) -> bool:
+    return len(text) <= LONGEST_MEASURE and bool(_MEASURE.fullmatch(text.strip()))
 
 
 def _records_path(document: Any) -> str:

@@ -29,6 +29,8 @@ HEAD_BYTES = 16
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # .xls, and workbooks with a password
 _WORKBOOK_PARTS = ("[Content_Types].xml", "content.xml")  # of Office and of OpenDocument
+# zipfile says RuntimeError for a password, and NotImplementedError, which is one, for an unknown method.
+PACKING_ERRORS = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError, ValueError)
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16's, with which it begins
@@ -87,26 +89,34 @@ def _local(file: LandedFile, copy: Path) -> Path:
 
 def _unpacked(path: Path, name: str, plain: Path, limit: int | None) -> Iterator[tuple[Path, str]]:
     head = _head(path)
-    opened = next((opener for magic, opener in _STREAMS if magic.match(head)), None)
     allowance = _Allowance(path.stat().st_size, name)
     try:
-        if opened:
-            with opened(path) as source:
-                yield _copy(source, plain, allowance, limit), name
-        elif head.startswith(_ZIP) and not _is_workbook(path):
+        if head.startswith(_ZIP) and not _is_workbook(path):
             yield from _members(path, name, plain, allowance, limit)
-        else:
+        elif _opener(head) is Path.open:
             yield path, name
-    except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError, ValueError) as error:
-        # zipfile says RuntimeError for a password, NotImplementedError, which is one, for an unknown method.
+        else:
+            with unpacking(path) as source:
+                yield _copy(source, plain, allowance, limit), name
+    except PACKING_ERRORS as error:
         raise UnreadableSource(
             f"{name} cannot be unpacked: {error}", hint="Pack it again as gzip, zip or zstd without a password."
         ) from error
 
 
+def unpacking(path: Path) -> BinaryIO:
+    """The file, unpacked while it is read where it is one packed stream. What goes wrong is in `PACKING_ERRORS`."""
+    opener = _opener(_head(path))
+    return path.open("rb") if opener is Path.open else opener(path)
+
+
 def _head(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(HEAD_BYTES)
+
+
+def _opener(head: bytes) -> Callable[[Path], BinaryIO]:
+    return next((opener for magic, opener in _STREAMS if magic.match(head)), Path.open)
 
 
 def _open_zstd(path: Path) -> BinaryIO:

@@ -73,7 +73,9 @@
     const form = file.form;
     proposeFormat(form, sent.dataset.fileName);
     for (const [field, value] of Object.entries(JSON.parse(sent.dataset.guessed || "{}"))) {
-      if (form.elements[field]) form.elements[field].value = value;
+      const element = form.elements[field];
+      if (element?.type === "checkbox") element.checked = value;
+      else if (element) element.value = value;
     }
     const name = form.elements.name;
     if (name && !name.disabled && !name.value) name.value = slugOf(partsOf(sent.dataset.fileName).stem);
