@@ -209,7 +209,10 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "OAS_VERSION": "3.1.0",
-    "ENUM_NAME_OVERRIDES": {"ContractChangeStatus": "ingest.models.ContractChange.Status"},
+    "ENUM_NAME_OVERRIDES": {
+        "RunStatus": "assay.common.runs.RunStatus",
+        "ContractChangeStatus": "ingest.models.ContractChange.Status",
+    },
 }
 
 # --- Celery ------------------------------------------------------------------------
