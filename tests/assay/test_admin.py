@@ -11,7 +11,7 @@ from rest_framework.authtoken.models import Token
 from catalog.models import Dataset
 from ingest.models import Upload
 from ops.models import PipelineRun, Step
-from tests.factories import make_dataset_job, make_ingest_job, make_run, make_step, make_workflow
+from tests.factories import make_connection, make_dataset_job, make_ingest_job, make_run, make_step, make_workflow
 from workers.ids import new_run_id
 
 pytestmark = pytest.mark.django_db
@@ -46,6 +46,7 @@ def furniture(engineer):
     Group.objects.create(name="analysts")
     Token.objects.create(user=engineer)
     Upload.objects.create(name="orders.csv", size=10, sha256="0" * 64)
+    make_connection("erp")
     dataset = Dataset.objects.create(name="gold.other.sales", layer="gold", workflow="other", path="gold/other/sales")
     dataset.versions.create(
         version=1, run_id=new_run_id(), rows=1, rows_written=1, size_bytes=1, published_at=timezone.now()
