@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
@@ -21,7 +22,7 @@ from workers.errors import AssayError
 from workers.ids import new_run_id
 from workers.results import Preview
 
-from . import services
+from . import services, watermarks
 from .forms import CONNECTION_KINDS, IngestJobForm
 from .forms.answers import indented
 from .forms.nested import nested_values
@@ -59,8 +60,7 @@ def job_delete(request, slug, name):
 def _job_form(request: HttpRequest, job: IngestJob, title: str) -> HttpResponse:
     is_new = job.pk is None
     form = IngestJobForm(_data(request), instance=job, user=request.user)
-    if request.method == "POST" and form.is_valid():
-        job = form.save()
+    if request.method == "POST" and form.is_valid() and _save(form, request.user):
         messages.success(request, f"{job.name} is saved. Press Run to load it." if is_new else "Saved.")
         return redirect("ingest:job-detail", job.workflow.slug, job.name)
     context = {
@@ -72,6 +72,17 @@ def _job_form(request: HttpRequest, job: IngestJob, title: str) -> HttpResponse:
         "example_path": example_path(job),
     }
     return page(request, "ingest/job_form.html", title, crumbs=workflow_crumbs(job.workflow), **context)
+
+
+def _save(form: IngestJobForm, user) -> bool:
+    """Keep the job, and where its first run begins. False where the table says that this cannot be."""
+    try:
+        with transaction.atomic():
+            watermarks.adopt(form.save(), user)
+    except AssayError as error:
+        form.add_error("watermark_start", f"{error.message} {error.hint}".strip())
+        return False
+    return True
 
 
 def _data(request: HttpRequest) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest
 from django.shortcuts import redirect, render
@@ -18,6 +19,7 @@ from workers.errors import AssayError
 
 from . import quarantine, services
 from .form_views import job_or_404
+from .forms import FILES, WindowForm
 from .models import ContractChange, IngestJob
 from .quarantine_file import FORMATS, as_download
 from .words import in_words
@@ -47,6 +49,7 @@ def job_detail(request, slug, name):
 CONTRACT = ("contract", "What changed at the source", "differences that a person decides about", "job-contract-changes")
 SECTIONS = (
     ("quarantine", "In quarantine", "rows that did not fit, and why", "job-quarantine"),
+    ("files", "Files", "that were loaded, told by their content", "job-files"),
     ("schema-history", "How its columns changed", "", "job-schema-history"),
 )
 
@@ -54,7 +57,9 @@ SECTIONS = (
 def _sections(job: IngestJob) -> dict[str, list[dict[str, str]]]:
     """What waits for a decision stands on top; a table that nothing waits for has it at the end."""
     waits = job.contract_changes.filter(status=ContractChange.Status.PENDING).exists()
-    below = SECTIONS if waits else (*SECTIONS, CONTRACT)
+    has_files = job.source_type in FILES
+    own = [each for each in SECTIONS if each[0] != "files" or has_files]
+    below = own if waits else [*own, CONTRACT]
     return {"urgent": [_section(job, *CONTRACT)] if waits else [], "sections": [_section(job, *each) for each in below]}
 
 
@@ -77,7 +82,13 @@ def job_look(request, slug, name):
 
 @action("ops.change_workflow")
 def job_run(request, slug, name):
-    return run_now(request, "ingest", job_or_404(request.user, slug, name))
+    """Start the job; `start_date` and `end_date` make it a run that replaces these days."""
+    job = job_or_404(request.user, slug, name)
+    window = WindowForm(request.POST, job=job)
+    if not window.is_valid():
+        messages.error(request, window.told)
+        return redirect("ingest:job-detail", slug, name)
+    return run_now(request, "ingest", job, **window.cleaned_data)
 
 
 # --- quarantine -----------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import date
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -18,10 +19,13 @@ from .models import Job, Step
 RUNS_SHOWN = 10
 
 
-def run_now(request: HttpRequest, kind: str, job: Job) -> HttpResponse:
-    """Start the job and show its run, or say why it cannot start."""
+def run_now(request: HttpRequest, kind: str, job: Job, **window: date | None) -> HttpResponse:
+    """Start the job, of some days only where `start_date` and `end_date` are given, and show its run.
+
+    Or say why it cannot start.
+    """
     try:
-        run = services.start_job_run(kind, job, user=request.user)
+        run = services.start_job_run(kind, job, user=request.user, **window)
     except AssayError as error:
         tell(request, error)
         return redirect(kinds.get(kind).page_url(job))

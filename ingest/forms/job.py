@@ -12,6 +12,7 @@ from django import forms
 from assay.common.column_fields import ColumnFields
 from ingest.models import ErrorHandling, IncrementalMode, IngestJob, SchemaMode, SourceType
 from ingest.sources import SOURCES
+from ingest.validation import use_problems
 from ops.connections import services as connections
 
 from .labels import PAGINATION_WORDS, RARE
@@ -274,8 +275,9 @@ class IngestJobForm(ColumnFields, forms.ModelForm):
         job, source = self.instance, SOURCES.get(data.get("source_type"))
         if source:
             data["format"] = _format(data, source.formats)
-            job.config = {source.part: self._part(data, source.part)}
-            self._check_connection(job.config[source.part].get("connection"))
+            job.source_type, job.config = source.name, {source.part: self._part(data, source.part)}
+            for problem in use_problems(job, self.saved_config, self.user):
+                self.add_error(self._place_of(problem.attr), problem.detail)
         if data.get("bad_row_percent") is not None:
             job.bad_row_threshold = data["bad_row_percent"] / 100
         if data.get("error_handling") == ErrorHandling.QUARANTINE:
@@ -309,12 +311,6 @@ class IngestJobForm(ColumnFields, forms.ModelForm):
         if nested and "nested" in SOURCES[data["source_type"]].options.model_fields:
             config["nested"] = nested
         return config
-
-    def _check_connection(self, name: str | None) -> None:
-        """Who may not use a connection may not name it; that the job had it already is no matter."""
-        part = next(iter(self.saved_config.values()), None) or {}
-        if name and name != part.get("connection") and not connections.may_use(self.user, name):
-            self.add_error(None, f"The connection “{name}” is not yours to use. Ask whoever looks after it.")
 
     def _is_omitted(self, name: str) -> bool:
         return self.fields[name].widget.value_omitted_from_data(self.data, self.files, self.add_prefix(name))

@@ -3,9 +3,11 @@
 import re
 
 import pytest
+from django.contrib.auth.models import Group, Permission
 
 from ingest.models import IngestJob
 from ingest.sources import SOURCES
+from ops.connections.models import Connection
 from tests.factories import make_ingest_job, make_workflow
 
 pytestmark = pytest.mark.django_db
@@ -261,3 +263,73 @@ def test_the_path_of_the_files_is_shown_while_it_is_written(page, shop):
     assert "_ingest_date=" in text
     text = page.get("/workflows/shop/ingest-form/path/", {**query, "partition_mode": "none"}).content.decode()
     assert text == "bronze/shop/returns/….parquet"
+
+
+# --- connections ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def warehouse(db):
+    """A connection that only one group may use."""
+    connection = Connection(name="warehouse", kind="postgresql", host="127.0.0.1", database="test", username="postgres")
+    connection.full_clean()
+    connection.save()
+    connection.groups.add(Group.objects.create(name="finance"))
+    return connection
+
+
+@pytest.fixture
+def builder(client, django_user_model):
+    """Somebody who may make and change jobs, and belongs to no group."""
+    person = django_user_model.objects.create_user("ada", password="secret")
+    names = ("add_ingestjob", "change_ingestjob", "add_upload")
+    person.user_permissions.add(*Permission.objects.filter(codename__in=names))
+    client.force_login(person)
+    return client
+
+
+DATABASE = _fields("database", db_connection="warehouse", db_reads="table", db_table_name="public.orders")
+
+
+def test_a_table_of_a_database_is_saved_and_the_query_that_was_typed_as_well_is_not(page, shop, warehouse):
+    job = _save(page, {**DATABASE, "db_query": "select 1"})
+    assert job.config == {"db": {"connection": "warehouse", "table_name": "public.orders"}}
+    job = _save(page, {**DATABASE, "db_reads": "query", "db_query": "select 1 as id"}, EDIT)
+    assert job.config == {"db": {"connection": "warehouse", "query": "select 1 as id"}}
+
+
+def test_only_connections_that_a_person_may_use_are_offered_and_taken(builder, shop, warehouse):
+    assert "warehouse" not in builder.get(NEW).content.decode()
+    assert "may not use" in str(_errors(builder, DATABASE)["db_connection"])
+    text = builder.post("/workflows/shop/ingest-jobs/preview/", DATABASE).content.decode()
+    assert "may not use" in text
+    query = {"db_connection": "warehouse"}
+    assert builder.get("/workflows/shop/ingest-form/tables/", query).status_code == 404
+
+
+def test_a_connection_that_was_made_meanwhile_is_offered(page, shop, warehouse):
+    query = {"field": "db_connection", "db_connection": "warehouse"}
+    text = page.get("/workflows/shop/ingest-form/connections/", query).content.decode()
+    assert '<option value="warehouse" selected>' in text
+    text = page.get("/workflows/shop/ingest-form/connections/", {"field": "connection"}).content.decode()
+    assert "warehouse" not in text  # it is no S3
+
+
+def test_an_address_that_may_not_be_reached_is_told_where_it_was_asked_for(page, shop):
+    fields = {**_api(), "api_url": "http://169.254.169.254/latest/meta-data/"}
+    text = page.post("/workflows/shop/ingest-form/request/", fields).content.decode()
+    assert "address_refused" in text
+
+
+# --- runs of some days ------------------------------------------------------------------
+
+
+def test_a_run_of_some_days_needs_both_days_and_a_watermark(page, shop):
+    run = "/workflows/shop/ingest-jobs/orders/run/"
+    text = page.post(run, {"start_date": "2026-11-01", "end_date": "2026-11-02"}, follow=True).content.decode()
+    assert "this one loads in full" in text
+    IngestJob.objects.update(incremental_mode="incremental", watermark_column="day")
+    assert "Give both days" in page.post(run, {"start_date": "2026-11-01"}, follow=True).content.decode()
+    assert not shop.pipeline_runs.exists()
+    page.post(run, {"start_date": "2026-11-01", "end_date": "2026-11-02"})
+    assert str(shop.pipeline_runs.get().end_date) == "2026-11-02"
