@@ -56,6 +56,12 @@ def fault(kind: str, told: str, connection: Connection) -> AssayError:
     return made
 
 
+def with_near(error: AssayError, name: str, names: Sequence[str]) -> AssayError:
+    """The error with the names that may have been meant."""
+    near = near_names(name, names)
+    return type(error)(f"{error.message} Near to it: {', '.join(near)}.", hint=error.hint) if near else error
+
+
 def near_names(name: str, names: Sequence[str]) -> list[str]:
     """The names most like this one, whatever their case and schema."""
     by_key: dict[str, list[str]] = {}

@@ -22,7 +22,7 @@ from ...network import CONNECT_SECONDS, NetworkPolicy, connect
 from ...readers.names import unique_names
 from ...specs import DatabaseSource
 from .base import Batch, Condition, DbColumn
-from .errors import explained, fault, near_names
+from .errors import explained, fault, with_near
 from .files import arrow_type
 from .queries import name_parts, quoted, relation
 
@@ -101,9 +101,7 @@ class MyReader:
                 cursor.execute(f"SELECT * FROM {self._relation} AS q LIMIT 0")  # noqa: S608
                 fields = list(cursor._result.fields)
         except SourceMissing as error:
-            if self._source.table_name and (near := near_names(self._source.table_name, self._tables())):
-                error.message += f" Near to it: {', '.join(near)}."
-            raise
+            raise with_near(error, self._source.table_name, self._tables()) from None
         return fields
 
     def _tables(self) -> list[str]:

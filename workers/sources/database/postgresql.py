@@ -22,7 +22,7 @@ from ...readers.names import unique_names
 from ...specs import DatabaseSource
 from . import types
 from .base import Batch, Condition, DbColumn
-from .errors import explained, fault, near_names
+from .errors import explained, fault, with_near
 from .files import arrow_type
 from .queries import relation
 
@@ -141,10 +141,7 @@ class PgReader:
             with closing(self._link.cursor()) as cursor, self._say():
                 return cursor.adbc_execute_schema(sql)
         except SourceMissing as error:
-            near = near_names(self._source.table_name, self._tables()) if self._source.table_name else []
-            if near:
-                error.message += f" Near to it: {', '.join(near)}."
-            raise
+            raise with_near(error, self._source.table_name, self._tables()) from None
 
     def _all(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple]:
         with closing(self._link.cursor()) as cursor, self._say():

@@ -49,10 +49,15 @@ def relation(source: DatabaseSource) -> str:
     """What stands behind FROM: the quoted table, or the query in brackets. Raises `SqlRejected`."""
     if source.table_name:
         return ".".join(quoted(part, source.kind) for part in name_parts(source.table_name))
+    # A comment at its end must not hide the bracket.
+    return f"(\n{guarded(source)}\n)"
+
+
+def guarded(source: DatabaseSource) -> str:
+    """The query, if it is one SELECT, without the semicolon at its end. Raises `SqlRejected`."""
     if problem := query_problem(source.query, source.kind):
         raise SqlRejected(problem, hint="Correct the job's query.")
-    # A comment at its end must not hide the bracket.
-    return f"(\n{source.query.strip().rstrip(';').rstrip()}\n)"
+    return source.query.strip().rstrip(";").rstrip()
 
 
 def name_parts(name: str) -> list[str]:
