@@ -66,6 +66,7 @@ class ApiServer:
     faults: list[str] = field(default_factory=list)
     delay: float = 0.0
     beyond: str = "empty"  # what stands beyond the last page: empty, 404, last
+    answers: list[Any] = field(default_factory=list)  # what /fixed answers, one after the other
     packs: bool = False  # answers are gzip on their way
     seen: list[Seen] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
@@ -220,6 +221,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _single(self, api: ApiServer, query: dict, path: str):
         return 200, {"data": {"items": api.records}}, {}
+
+    def _fixed(self, api: ApiServer, query: dict, path: str):
+        return 200, api.answers.pop(0), {}
 
     def _list(self, api: ApiServer, query: dict, path: str):
         return 200, api.records, {}

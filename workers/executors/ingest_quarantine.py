@@ -47,20 +47,14 @@ def refused_rows(reading: Reading, run_id: str, plans: Sequence[ColumnPlan] = ()
 def _of_file(file: PlainFile, bad: pl.LazyFrame, wanted: dict[str, str]) -> list[pl.LazyFrame]:
     rejected = pl.concat([pl.scan_parquet(p, glob=False) for p in file.rejected]) if file.rejected else None
     own = bad.filter(pl.col(FILE) == file.number)
-    record = pl.col(ROW).cast(pl.Int64)
-    if rejected is not None:
-        # The scan numbered the records that were kept; each rejected one before them pushes them on.
-        gaps = rejected.select("kept_before").collect().to_series()
-        record = record + record.map_batches(
-            lambda rows: gaps.search_sorted(rows, side="right").cast(pl.Int64), return_dtype=pl.Int64
-        )
+    record = file.record_of(pl.col(ROW))
     nowhere = pl.lit(None, dtype=pl.Int64)
     frames = [own.with_columns(record=record, _offset=nowhere)]
     if rejected is not None:
         rejected = rejected.with_columns(*_misfit(file, wanted))
         frames.append(rejected.with_columns(_offset=nowhere) if file.is_converted else rejected)
-    line = file.line_of(pl.col("record"))
-    return [frame.select(*_KEPT, _line=line, _source_file=pl.lit(file.name)) for frame in frames]
+    line, name = file.line_of(pl.col("record")), file.name_of(pl.col("record"))
+    return [frame.select(*_KEPT, _line=line, _source_file=name) for frame in frames]
 
 
 def _misfit(file: PlainFile, wanted: dict[str, str]) -> tuple[pl.Expr, pl.Expr]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -67,6 +68,7 @@ class PlainFile:
     path: Path
     number: int  # its place among the files of the run
     name: str  # what `_source_file` says
+    pages: tuple[tuple[int, str], ...] = ()  # joined into this file: the number of each one's first record, its name
     header: tuple[str, ...] = ()  # the columns in the file's own order
     keys: tuple[str, ...] = ()  # what the file itself calls them: of JSON the first key of the path
     paths: tuple[tuple[str, ...], ...] = ()  # where JSON has them: the keys from the record down to the value
@@ -89,12 +91,40 @@ class PlainFile:
     def line_of(self, record: pl.Expr) -> pl.Expr:
         """What `_line` says of a record, by its number in the file, from 0, rejected ones counted."""
         line = record.cast(pl.Int64) + self.records_before + 1
+        if self.pages:
+            starts, pages = pl.Series([start for start, _ in self.pages]), self._pages_at
+            return line - _mapped(record, lambda records: starts.gather(pages(records)), pl.Int64())
         if self.gaps is None:
             return line
         before = pl.read_parquet(self.gaps).to_series()
-        return line + record.cast(pl.Int64).map_batches(
-            lambda records: before.search_sorted(records, side="right").cast(pl.Int64), return_dtype=pl.Int64
-        )
+        return line + _mapped(record, partial(_places, before), pl.Int64())
+
+    def name_of(self, record: pl.Expr) -> pl.Expr:
+        """What `_source_file` says of a record, by its number."""
+        if not self.pages:
+            return pl.lit(self.name)
+        names, pages = pl.Series([name for _, name in self.pages]), self._pages_at
+        return _mapped(record, lambda records: names.gather(pages(records)), pl.String())
+
+    def _pages_at(self, records: pl.Series) -> pl.Series:
+        return _places(pl.Series([start for start, _ in self.pages]), records) - 1
+
+    def record_of(self, row: pl.Expr) -> pl.Expr:
+        """A record's number by that of its row: a scan numbers those that were kept, each rejected one pushes it on."""
+        if not self.rejected:
+            return row.cast(pl.Int64)
+        rejected = pl.concat([pl.scan_parquet(path, glob=False) for path in self.rejected])
+        kept_before = rejected.select("kept_before").collect().to_series()
+        return row.cast(pl.Int64) + _mapped(row, partial(_places, kept_before), pl.Int64())
+
+
+def _places(starts: pl.Series, numbers: pl.Series) -> pl.Series:
+    """How many of the starts are not behind each number."""
+    return starts.search_sorted(numbers, side="right").cast(pl.Int64)
+
+
+def _mapped(numbers: pl.Expr, to: Callable[[pl.Series], pl.Series], dtype: pl.DataType) -> pl.Expr:
+    return numbers.cast(pl.Int64).map_batches(to, return_dtype=dtype, is_elementwise=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

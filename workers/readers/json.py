@@ -9,13 +9,15 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 from ..errors import UnreadableSource
+from ..json_path import split_path
 from ..specs import IngestSpec
 from . import ndjson
 from .base import PlainFile
@@ -26,13 +28,19 @@ __all__ = ["SELF_DESCRIBING", "count", "exact_plans", "examine", "open_files", "
 SELF_DESCRIBING = True
 CHUNK_CHARS = 1 << 20
 MAX_VALUE_CHARS = 64 << 20
+JOINED_BYTES = 32 << 20
 _BLANK = re.compile(r"[ \t\r\n]*")
 
 
 def open_files(
     files: Sequence[PlainFile], spec: IngestSpec, folder: Path, *, is_glance: bool = False
 ) -> list[PlainFile]:
-    """Each document's records as NDJSON. Raises `UnreadableSource` where a document is broken, saying where."""
+    """Each document's records as NDJSON. Raises `UnreadableSource` where a document is broken, saying where.
+
+    The pages of an API are many and small, and of one kind: they are joined, for each file takes a while.
+    """
+    if spec.source.type == "api" and not is_glance:
+        return ndjson.open_files(list(_joined(files, spec.records_path, folder)), spec, folder)
     converted = []
     for file in files:
         path = folder / f"{file.number}.ndjson"
@@ -45,22 +53,46 @@ def open_files(
     return ndjson.open_files(converted, spec, folder, is_glance=is_glance)
 
 
+def _joined(files: Sequence[PlainFile], records_path: str, folder: Path) -> Iterator[PlainFile]:
+    """Some files each as one, whose `pages` they are."""
+    ahead = deque(files)
+    while ahead:
+        first, pages, count = ahead[0], [], 0
+        path = folder / f"{first.number}.ndjson"
+        with path.open("w", encoding="utf-8", newline="") as sink:
+            while ahead and sink.tell() < JOINED_BYTES:
+                file = ahead.popleft()
+                pages.append((count, file.name))
+                with file.path.open("rb") as source:
+                    count += _write(records(source, records_path, file.name), sink)
+        yield replace(first, path=path, is_converted=True, pages=tuple(pages))
+
+
 def _convert(file: PlainFile, path: Path, records_path: str, limit: int | None) -> None:
     with file.path.open("rb") as source, path.open("w", encoding="utf-8", newline="") as sink:
-        for record in islice(records(source, records_path, file.name), limit):
-            # Line ends in a record stand between its tokens: inside a text they are escaped.
-            sink.write(record.replace("\n", " ").replace("\r", " ") + "\n")
+        _write(islice(records(source, records_path, file.name), limit), sink)
+
+
+def _write(texts: Iterable[str], sink: TextIO) -> int:
+    """One line a record; how many there were."""
+    written = 0
+    for text in texts:
+        # Line ends in a record stand between its tokens: inside a text they are escaped.
+        sink.write(text.replace("\n", " ").replace("\r", " ") + "\n")
+        written += 1
+    return written
 
 
 def records(source: BinaryIO, records_path: str, name: str) -> Iterator[str]:
     """The text of each record: an array's items, or else the values themselves.
 
     `records_path` names the keys to go down, parted by dots; it says the same
-    for each of several documents in one file.
+    for each of several documents in one file. Null in the place of records
+    means that there are none.
     """
-    document = _Document(source, name)
+    document, path = _Document(source, name), split_path(records_path)
     while not document.is_at_end():
-        yield from document.records(records_path.split(".") if records_path else [])
+        yield from document.records(path)
 
 
 class _Document:
@@ -84,13 +116,19 @@ class _Document:
             yield self._value()
 
     def _go_down(self, path: list[str]) -> Iterator[str]:
+        if self._peek() == "n":
+            self._value()
+            return
         if self._peek() != "{":
             raise self._broken(f"there is no object to look for “{path[0]}” in")
         found = False
         for key in self._keys():
             if key == path[0] and not found:
                 found = True
-                yield from self.records(path[1:])
+                if path[1:] or self._peek() != "n":
+                    yield from self.records(path[1:])
+                else:
+                    self._value()
             else:
                 self._value()
         if not found:

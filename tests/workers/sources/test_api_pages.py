@@ -13,7 +13,7 @@ from workers.access import Access, Connection
 from workers.errors import SourceRefused, UnreadableSource
 from workers.executors.ingest import land, run_ingest
 from workers.executors.ingest_preview import preview
-from workers.specs import Watermark, Window
+from workers.specs import Column, Watermark, Window
 
 WAYS = {
     "none": ("single", {"type": "none"}),
@@ -261,3 +261,42 @@ def test_an_address_that_leads_elsewhere_than_its_connection_is_refused(tmp_path
 def test_a_secret_that_is_not_there_is_named(tmp_path, api_server):
     with pytest.raises(SourceRefused, match=r"auth\.token of this API is not set"):
         land(job(tmp_path, api_server, "single", auth={"type": "bearer"}), HERE)
+
+
+def test_null_in_the_place_of_records_is_none_and_a_dot_in_a_key_is_escaped(tmp_path, api_server):
+    api_server.answers = [
+        {"a.b": {"items": [{"id": 1}]}, "next": 2},
+        {"a.b": {"items": None}, "next": 3},
+        {"a.b": None},
+    ]
+    pagination = {"type": "cursor", "next_token_path": "next"}
+    spec = job(tmp_path, api_server, "fixed", pagination, records_path="a\\.b.items")
+    assert run_ingest(spec, access=HERE).rows_read == 1
+    assert len(api_server.pages_asked) == 3
+
+
+def test_a_value_that_does_not_fit_is_set_aside_with_its_page_and_its_line_there(tmp_path, api_server):
+    wrong = [{"id": 1, "x": {"n": 1}}, {"id": "two", "x": None}], ["three", {"id": 4, "x": {"n": "?"}}, {"id": 5}]
+    api_server.answers = [{"data": {"items": page}, "next": number} for number, page in enumerate(wrong)]
+    api_server.answers.append({"data": {"items": [{"id": "six"}]}})
+    spec = job(
+        tmp_path,
+        api_server,
+        "fixed",
+        {"type": "cursor", "next_token_path": "next"},
+        schema_mode="user",
+        columns=(Column(name="id", type="int64"), Column(name="x", type="struct<n: int64>")),
+        error_handling="quarantine",
+        bad_row_threshold=1.0,
+    )
+    result = run_ingest(spec, access=HERE)
+    assert (result.rows_read, result.rows_written) == (6, 2)
+    kept = pl.read_parquet(Path(spec.quarantine_uri, f"2026/11/22/{spec.run_id}.parquet"))
+    assert sorted(kept.select("_source_file", "_line", "_rule").rows()) == [
+        ("page-00001.json", 2, "type"),
+        ("page-00002.json", 1, "json"),
+        ("page-00002.json", 2, "type"),
+        ("page-00003.json", 1, "type"),
+    ]
+    rows = pl.read_delta(spec.target.uri).select("id", "_source_file").sort("id").rows()
+    assert rows == [(1, "page-00001.json"), (5, "page-00002.json")]

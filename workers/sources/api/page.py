@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -84,6 +85,8 @@ def _json(body: bytes) -> Any:
 def _records(document: Any, path: str, label: str) -> list[Any]:
     """The records of a page: a list's items, or the one object that there is; null is none."""
     found = find(document, path)
+    if found is MISSING and any(find(document, above) is None for above in above_of(path)):
+        return []
     if found is MISSING:
         has = ", ".join(map(str, document)) if isinstance(document, dict) else f"a JSON {type(document).__name__}"
         raise UnreadableSource(
@@ -100,6 +103,11 @@ def _records(document: Any, path: str, label: str) -> list[Any]:
         f"{label} has no list and no object at {path or 'its top'}, but {json.dumps(found)[:80]}.",
         hint="Check records_path against what the API answers.",
     )
+
+
+def above_of(path: str) -> list[str]:
+    """The paths that a path goes through."""
+    return [path[: dot.start()] for dot in re.finditer(r"(?<!\\)\.", path)]
 
 
 def _csv_rows(body: bytes, spec: IngestSpec) -> list[Any]:
