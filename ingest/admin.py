@@ -1,3 +1,5 @@
+from copy import deepcopy
+
 from django import forms
 from django.contrib import admin
 from django.urls import reverse
@@ -9,6 +11,7 @@ from assay.common.admin import STATUS_LABELS, ModelAdmin, ReadOnlyAdmin, run_now
 from ops import services
 
 from .models import ContractChange, ErrorHandling, IngestJob, IngestRun, LoadedFile, Upload, WatermarkChange
+from .validation import use_problems
 
 
 class IngestJobForm(forms.ModelForm):
@@ -19,6 +22,13 @@ class IngestJobForm(forms.ModelForm):
         if data.get("error_handling") == ErrorHandling.QUARANTINE and not data.get("quarantine_path") and workflow:
             data["quarantine_path"] = f"quarantine/{workflow.slug}/{name or self.instance.name}"
         return data
+
+    def _post_clean(self) -> None:
+        """Django's hook after the record has what was filled in."""
+        before = deepcopy(self.instance.config) if self.instance.pk else {}
+        super()._post_clean()
+        for problem in use_problems(self.instance, before, self.user):
+            self.add_error("config", problem.detail)
 
 
 @admin.register(IngestJob)
@@ -54,6 +64,11 @@ class IngestJobAdmin(SimpleHistoryAdmin, ModelAdmin):
             {"classes": ("tab",), "fields": ("partition_mode", "partition_pattern", "compression", "force_to_parquet")},
         ),
     )
+
+    def get_form(self, request, *args, **kwargs):
+        form = super().get_form(request, *args, **kwargs)  # a class of its own for each request
+        form.user = request.user
+        return form
 
     def get_readonly_fields(self, request, obj=None):
         return ("workflow", "name") if obj else ()

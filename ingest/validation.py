@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from assay.common.columns import column_problems
 from assay.common.options import read_options
 from assay.common.problems import Problem
+from assay.common.sealing import dotted, secrets_in
+from assay.common.secrets import MASK
 from ops.connections import services as connections
 from ops.job_rules import name_problems
 from workers.errors import InvalidSpec
 from workers.watermark import lag_of
 
-from .sources import PARTS, SOURCES, FileOptions, Source
+from .sources import PARTS, SOURCES, FileOptions, IngestConfig, Source
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser
@@ -33,6 +36,7 @@ def problems_of(job: IngestJob) -> list[Problem]:
     return [
         *name_problems(job),
         *_config_problems(job),
+        *_moved_secret_problems(job),
         *_schema_problems(job),
         *_partition_problems(job),
         *_incremental_problems(job),
@@ -92,6 +96,40 @@ def use_problems(job: IngestJob, before: dict[str, Any], user: AbstractBaseUser)
         return []
     detail = f"You may not use the connection “{name}”. Ask somebody who may change connections."
     return [Problem(f"config.{source.part}.connection", detail, "not_allowed")]
+
+
+def _moved_secret_problems(job: IngestJob) -> Iterator[Problem]:
+    """A kept secret goes only where it went before: else whoever edits a job could send it to themselves."""
+    before = type(job).objects.filter(pk=job.pk).first() if job.pk else None
+    moved_to = _destinations(job.config) - _destinations(before.config) if before else set()
+    if not moved_to:
+        return
+    stored, given = before.secrets, job.secrets
+    for steps, value in secrets_in(IngestConfig, job.config):
+        path = dotted(steps)
+        is_new = isinstance(given, dict) and isinstance(stored, dict) and given.get(path) != stored.get(path)
+        if value == MASK and not is_new:
+            detail = f"The job asks {', '.join(sorted(moved_to))} now. Enter the secret again to send it there."
+            yield Problem(f"config.{path}", detail, "secret_needed_again")
+
+
+def _destinations(config: Any) -> set[str]:
+    """Where an API job sends its secrets: servers and connections."""
+    part = config.get("api") if isinstance(config, dict) else None
+    if not isinstance(part, dict):
+        return set()
+    auth = part.get("auth") if isinstance(part.get("auth"), dict) else {}
+    servers = {_server(url) for url in (part.get("url"), auth.get("token_url")) if isinstance(url, str)}
+    return {*servers, str(part.get("connection") or "")} - {""}
+
+
+def _server(url: str) -> str:
+    """Scheme, host and port; nothing of an address that is relative to a connection's."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url
+    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""
 
 
 def _part_problems(job: IngestJob, own: str) -> Iterator[Problem]:

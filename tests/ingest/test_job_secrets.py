@@ -81,6 +81,25 @@ def test_a_mark_for_which_nothing_is_stored_is_refused_at_its_place(made, api):
     assert (error["attr"], error["code"]) == ("config.api.auth.password", "secret_missing")
 
 
+@pytest.mark.parametrize("path", ["api.url", "api.auth.token_url"])
+def test_a_kept_secret_does_not_follow_the_job_to_another_server(api, shop, path):
+    """Else whoever may edit the job, and does not know the secret, could have it sent to themselves."""
+    oauth = {"type": "oauth2_client_credentials", "client_id": "me", "client_secret": TOKEN}
+    body = config(**oauth, token_url="https://login.example.org/token")
+    assert api.post(URL, {"name": "orders", "source_type": "api", "config": body}).status_code == 201
+    part = job().config
+    place = part["api"]["auth"] if "auth" in path else part["api"]
+    name = path.rpartition(".")[2]
+    place[name] = place[name] + "/v2"
+    assert api.patch(f"{URL}orders/", {"config": part}).status_code == 200
+    place[name] = "https://elsewhere.example/orders"
+    [error] = api.patch(f"{URL}orders/", {"config": part}).json()["errors"]
+    assert (error["attr"], error["code"]) == ("config.api.auth.client_secret", "secret_needed_again")
+    part["api"]["auth"]["client_secret"] = "entered-again"
+    assert api.patch(f"{URL}orders/", {"config": part}).status_code == 200
+    assert job().secrets == {"api.auth.client_secret": "entered-again"}
+
+
 def test_a_record_that_is_saved_by_a_script_is_sealed_as_well(shop):
     IngestJob.objects.create(workflow=shop, name="orders", source_type="api", config=config())
     assert TOKEN not in stored_text()
@@ -222,3 +241,27 @@ def test_a_job_names_only_what_its_saver_may_use(client, api, shop, django_user_
     fresh = django_user_model.objects.get(pk=person.pk)
     ann.force_authenticate(fresh)
     assert ann.patch(f"{URL}orders/", {"config": changed}).status_code == 200
+
+
+def test_nor_in_the_admin(client, shop, django_user_model):
+    make_connection("erp").groups.add(Group.objects.create(name="finance"))
+    person = django_user_model.objects.create_user("ann", is_staff=True)
+    person.user_permissions.set(Permission.objects.filter(content_type__app_label__in=["ingest"]))
+    client.force_login(person)
+    fields = {
+        "workflow": shop.pk,
+        "name": "orders",
+        "source_type": "database",
+        "format": "csv",
+        "bad_row_threshold": 0.05,
+    }
+    fields |= {
+        "config": json.dumps({"db": {"connection": "erp", "table_name": "t"}}),
+        "partition_pattern": "yyyy/MM/dd",
+    }
+    fields |= {"schema_mode": "infer", "partition_mode": "date", "compression": "zstd", "error_handling": "fail"}
+    fields |= {"incremental_mode": "full", "write_mode": "overwrite", "user_schema": "[]", "delete_detection": "off"}
+    answer = client.post("/admin/ingest/ingestjob/add/", fields)
+    assert answer.status_code == 200
+    assert "You may not use the connection" in str(answer.context["adminform"].form.errors)
+    assert not IngestJob.objects.exists()
