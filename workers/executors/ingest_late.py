@@ -74,7 +74,7 @@ def _missed(cursor: Cursor, file: LandedFile, table: Table, spec: IngestSpec) ->
     if there.is_empty():
         return pl.Series("late", [], dtype=pl.Float64)
     low = cursor.literal(there[cursor.name].min())
-    here = table.scan().select(wanted).cast({cursor.name: cursor.dtype}).filter(pl.col(cursor.name) >= low)
+    here = table.scan().select(list(wanted)).cast({cursor.name: cursor.dtype}).filter(pl.col(cursor.name) >= low)
     if keys:
         newest = here.group_by(keys).agg(pl.col(cursor.name).max().alias("__here"))
         joined = there.lazy().join(newest, on=keys, how="left", nulls_equal=True)
