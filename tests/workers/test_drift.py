@@ -92,6 +92,7 @@ def test_a_new_column_is_added_and_told(job, schema_mode, write_mode):
 WIDENED = [
     ((1, 2), (1.5,), "int64", "float64", [1.0, 2.0, 1.5]),
     ((2**53 + 1,), ("0.5",), "int64", "decimal(20,1)", None),
+    ((7,), ("007",), "int64", "string", ["7", "007"]),
     ((7,), (2**70,), "int64", "decimal(22,0)", [7, 2**70]),
     ((1, 2), ("n/a",), "int64", "string", ["1", "2", "n/a"]),
     ((1.5,), ("n/a",), "float64", "string", ["1.5", "n/a"]),

@@ -27,7 +27,7 @@ from .ingest_contract import Misfits, as_facts, similar
 
 MAX_TOLERANCE = 0.2
 MAX_DIGITS = 38
-EXACT_NUMBER = r"^-?\d+(?:\.\d+)?$"
+EXACT_NUMBER = r"^-?(?:0|[1-9]\d*)(?:\.\d+)?$"
 _PROVENANCE_TYPES = {
     "_ingested_at": "timestamptz",
     "_run_id": "string",

@@ -33,7 +33,7 @@ class ColumnPlan:
     strip: bool = False  # blanks around the values are padding
     is_parsed: bool = False  # the format's own reader has already typed it: JSON numbers, structs, lists
     source: pl.DataType | None = None  # of a format whose columns have types: what its values are; None: text
-    is_exact: bool = False  # a whole number that a float64 would round is no value of it
+    is_exact: bool = False  # a number must keep all it says: 007 is none, nor what a float64 would round
     is_refused: bool = False  # no value is read: a person has to decide first what they become
 
     @property
@@ -116,6 +116,8 @@ def _parsed(text: pl.Expr, dtype: pl.DataType, plan: ColumnPlan) -> pl.Expr:
         return text.str.to_time("%H:%M:%S%.f", strict=False)
     if isinstance(dtype, pl.Datetime):
         return _first_moment(text, dtype, formats)
+    if plan.is_exact:
+        text = pl.when(~_is_code(text)).then(text)
     if plan.decimal == ",":
         text = _with_point(text)
     if isinstance(dtype, pl.Decimal):
@@ -124,6 +126,12 @@ def _parsed(text: pl.Expr, dtype: pl.DataType, plan: ColumnPlan) -> pl.Expr:
         return pl.when(~inexact).then(text.cast(dtype, strict=False))
     value = text.cast(dtype, strict=False)
     return pl.when(~_is_rounded(value, text)).then(value) if plan.is_exact and dtype == pl.Float64 else value
+
+
+def _is_code(text: pl.Expr) -> pl.Expr:
+    """Whether the text has digits behind a leading zero. Only what begins with one is looked at closely."""
+    begins = text.str.starts_with("0") | text.str.starts_with("-0")
+    return pl.when(begins & (text.str.len_bytes() > 1)).then(text).str.contains(r"^-?0\d").fill_null(False)
 
 
 def _is_rounded(value: pl.Expr, text: pl.Expr) -> pl.Expr:
