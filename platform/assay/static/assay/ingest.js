@@ -8,16 +8,24 @@
 
   // --- the preview -------------------------------------------------------------------------
 
-  // Whether enough is known to look at the source without being asked. An API is only asked on request.
+  // Whether enough is known to look at the source without being asked. An API and a query are asked on request only,
+  // and again when something changes about the columns that came.
   function isKnown(form) {
     switch (valueOf(form, "source_type")) {
       case "file_upload": return Boolean(form.querySelector("[name=upload]")?.value);
       case "file_local": return Boolean(valueOf(form, "path"));
       case "file_s3": return Boolean(valueOf(form, "s3_uri"));
-      case "database": return Boolean(valueOf(form, "db_connection") && valueOf(form, "db_reads") === "table" && valueOf(form, "db_table_name"));
+      case "database": return ["db_connection", "db_table_name"].every((name) => valueOf(form, name)) && valueOf(form, "db_reads") === "table";
       default: return false;
     }
   }
+
+  const wasAsked = (form, changed) => form.dataset.asked === "yes" && Boolean(changed.closest("[data-columns-card]"));
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest?.("#preview-button");
+    if (button) formOf(button).dataset.asked = "yes";
+  });
 
   document.addEventListener("change", (event) => {
     const form = formOf(event.target);
@@ -26,7 +34,7 @@
     if (event.target.name === "path" || event.target.name === "s3_uri") proposeFormat(form, event.target.value);
     const isForm = event.target === form; // a row was removed
     const isQuiet = ["file", "table_search"].includes(event.target.name);
-    if (!isQuiet && (isForm || event.target.closest("[data-previewed]")) && isKnown(form)) {
+    if (!isQuiet && (isForm || event.target.closest("[data-previewed]")) && (isKnown(form) || wasAsked(form, event.target))) {
       htmx.trigger(document.body, "source-changed");
     }
   });
