@@ -29,7 +29,7 @@ class IngestKind(ModelKind):
         return []
 
     def outputs(self, job: IngestJob) -> list[str]:
-        return [job.landing_name, job.bronze_name]
+        return [job.landing_name, *services.child_datasets(job), job.bronze_name]
 
     def type_label(self, job: IngestJob) -> str:
         return job.format

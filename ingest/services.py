@@ -13,7 +13,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.urls import reverse
 from django.utils import timezone
 
@@ -22,6 +22,7 @@ from assay.common.runs import KEPT_FIELDS
 from assay.common.sealing import opened
 from assay.common.secrets import readable
 from catalog import services as catalog
+from catalog.models import Dataset
 from ops.connections import services as connections
 from ops.connections.users import Use
 from workers.access import Access, nothing_loaded
@@ -34,7 +35,7 @@ from workers.specs import Column, IngestSpec, TableTarget, Watermark, Window
 
 from . import contract_changes, loaded_files, watermarks
 from .models import IngestJob, IngestRun, Upload
-from .sources import PARTS, SOURCES, IngestConfig
+from .sources import PARTS, SOURCES, IngestConfig, nested
 
 
 class UploadTooLarge(AssayError):
@@ -106,7 +107,7 @@ def guess_options(upload: Upload) -> dict[str, str]:
 
 
 def declare(job: IngestJob) -> None:
-    """Tell the catalog of the two datasets that the job makes."""
+    """Tell the catalog of the datasets that the job makes: its landing, its table and the children of that."""
     workflow, name = job.workflow.slug, job.name
     common = {"workflow": workflow, "description": job.description, "job": name}
     catalog.declare(job.landing_name, layer="landing", type=job.format, path=f"landing/{workflow}/{name}", **common)
@@ -119,9 +120,28 @@ def declare(job: IngestJob) -> None:
         upstream=[job.landing_name],
         **common,
     )
+    children = child_datasets(job)
+    for child in children:
+        path = child.replace(".", "/")
+        catalog.declare(child, layer="bronze", type="", path=path, upstream=[job.landing_name], **common)
+    for former in _declared_children(job).exclude(name__in=children):
+        catalog.retire(former.name)
+
+
+def child_datasets(job: IngestJob) -> list[str]:
+    """The names of the tables that lists in the job's records become."""
+    return [f"bronze.{job.workflow.slug}.{name}" for name in nested.children_of(job)]
+
+
+def _declared_children(job: IngestJob) -> QuerySet[Dataset]:
+    prefix = f"{job.bronze_name}__"
+    made_here = Dataset.objects.filter(edges_up__job=job.name, edges_up__upstream__name=job.landing_name)
+    return made_here.filter(name__startswith=prefix, is_declared=True)
 
 
 def retire(job: IngestJob) -> None:
+    for child in _declared_children(job):
+        catalog.retire(child.name)
     catalog.retire(job.bronze_name)
     catalog.retire(job.landing_name)
 
@@ -262,4 +282,8 @@ def record_run(run: IngestRun, result) -> None:
     contract_changes.record(run, result.contract_changes)
     loaded_files.record(run, result)
     catalog.record_landing(run.job.landing_name, rows=result.rows_read)
+    # A choice that was taken back while the job ran has no place in the catalog any more.
+    known = set(Dataset.objects.filter(name__in=[c.dataset for c in result.children]).values_list("name", flat=True))
+    for child in (child for child in result.children if child.dataset in known):
+        catalog.record_version(child.dataset, run_id=run.pk, published=child.published, columns=child.columns)
     catalog.record_version(run.job.bronze_name, run_id=run.pk, published=result.published, columns=result.columns)

@@ -18,6 +18,7 @@ from workers.errors import InvalidSpec
 from workers.watermark import lag_of
 
 from .sources import PARTS, SOURCES, FileOptions, IngestConfig, Source
+from .sources.nested import namesake_problems, nested_problems
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser
@@ -35,6 +36,7 @@ def problems_of(job: IngestJob) -> list[Problem]:
     """Every fault, each at the path of its field. A value that is not among a field's choices is Django's to refuse."""
     return [
         *name_problems(job),
+        *namesake_problems(job),
         *_config_problems(job),
         *_moved_secret_problems(job),
         *_schema_problems(job),
@@ -79,6 +81,7 @@ def _config_problems(job: IngestJob) -> Iterator[Problem]:
         yield from _connection_problems(source, options, path)
         yield from source.problems(options, path)
         yield from _format_problems(job.format, options, path)
+        yield from nested_problems(job, options, path)
 
 
 def _connection_problems(source: Source, options: Any, path: str) -> Iterator[Problem]:

@@ -212,12 +212,14 @@ def workflow_graph(workflow: Workflow) -> dict[str, list[dict[str, Any]]]:
     edges = []
     for node in sorted(nodes, key=lambda node: node.place):
         first = node.inputs or (f"source.{workflow.slug}.{node.job.name}",)
-        road = node.outputs if node.inputs else (*first, *node.outputs)
-        facts = {"kind": node.kind.name, "name": node.job.name, "type": node.kind.type_label(node.job)}
-        for name in road:
-            drawn[name] = {"id": name, "layer": name.split(".")[0], **facts, "status": statuses.get(node.key)}
+        road = node.outputs[:1] if node.inputs else (*first, *node.outputs[:1])
+        facts = {"kind": node.kind.name, "type": node.kind.type_label(node.job), "status": statuses.get(node.key)}
+        for name in (*road, *node.outputs[1:]):
+            drawn[name] = {"id": name, "layer": name.split(".")[0], "name": name.rsplit(".", 1)[-1], **facts}
         edges += [{"source": name, "target": node.outputs[0]} for name in node.inputs]
         edges += [{"source": one, "target": two} for one, two in pairwise(road)]
+        # Of what arrived, a source makes its table and those of the lists in its records.
+        edges += [{"source": road[-1], "target": name} for name in node.outputs[1:]]
     for name in {edge["source"] for edge in edges} - set(drawn):
         drawn[name] = {"id": name, "kind": "external", "layer": name.split(".")[0], "name": name}
         drawn[name] |= {"type": "", "status": None}

@@ -13,9 +13,10 @@ from assay.common.options import HasSecretsByName, Secret
 from assay.common.problems import Problem
 from assay.common.secrets import is_reference, reference_problem
 from workers.secret_names import is_secret_name
-from workers.specs import ApiSource, CsvOptions, Nested
+from workers.specs import ApiSource, CsvOptions
 
 from .base import Csv, Name, Options, Source
+from .nested import NestedValues, as_spec
 
 if TYPE_CHECKING:
     from ingest.models import IngestJob
@@ -216,13 +217,6 @@ class Limits(Options):
     concurrency: int = Field(1, ge=1, le=16, description="pages asked for at once; with page and offset only")
 
 
-class NestedValue(Options):
-    """What becomes of a nested value."""
-
-    path: Path = Field(description="in the record: `customer`, `order.items`")
-    keep_as: Literal["flatten", "json", "child_table"] = Field(description="columns, JSON text, or a table of its own")
-
-
 class ApiOptions(Options):
     connection: Name | None = Field(None, description="an HTTP connection with address, auth and headers")
     url: str = Field(max_length=2000, description="`https://…`, or what follows the connection's address")
@@ -238,7 +232,7 @@ class ApiOptions(Options):
         "", max_length=200, description="where the answer keeps its records: `data.items`; empty: at the top"
     )
     csv: Csv | None = Field(None, description="how CSV is written; for the format csv only")
-    nested: list[NestedValue] = Field([], max_length=100, description="what becomes of nested values")
+    nested: NestedValues = []
     auth: Auth = Field(NoAuth(), description="who asks")
     pagination: Pagination = Field(NoPagination(), description="how one page leads to the next")
     watermark: Watermark | None = Field(None, description="asks for what is new only")
@@ -322,7 +316,7 @@ class Api(Source):
         return {
             "records_path": options.records_path,
             "csv": options.csv.as_spec() if options.csv else CsvOptions(),
-            "nested": tuple(Nested(path=value.path, keep_as=value.keep_as) for value in options.nested),
+            "nested": as_spec(options.nested),
         }
 
 

@@ -16,6 +16,8 @@ from workers import specs
 from workers.errors import NotAvailableYet
 from workers.specs import CsvOptions, ExcelOptions
 
+from .nested import NestedValues, as_spec
+
 if TYPE_CHECKING:
     from ingest.models import IngestJob
 
@@ -125,6 +127,7 @@ class FileOptions(Options):
         max_length=200,
         description="where a JSON document keeps its records, as in `data.items`; empty: the top level",
     )
+    nested: NestedValues = []
 
 
 class FileSource:
@@ -135,6 +138,7 @@ class FileSource:
             "csv": (options.csv or Csv()).as_spec(),
             "excel": (options.excel or Excel()).as_spec(),
             "records_path": options.records_path,
+            "nested": as_spec(options.nested),
         }
 
 

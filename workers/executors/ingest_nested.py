@@ -24,7 +24,7 @@ from ..lake.publish import Change, ChangeOf, publish
 from ..lake.rewrite import rewrite, rows_of
 from ..lake.stage import Staging
 from ..lake.table import Table, table_exists
-from ..nested import INDEX, VALUE, child_paths, child_target, index_name, line_of, path_of
+from ..nested import INDEX, VALUE, child_paths, child_target, column_of, index_name, line_of, path_of
 from ..readers.casts import ColumnPlan
 from ..readers.names import unique_names
 from ..results import Child, Published
@@ -55,7 +55,7 @@ class ChildTables:
         self.spec, self.paths, self.cursor = spec, child_paths(spec.nested), cursor
         spelled = {plan.name.lower(): plan.name for plan in plans}
         tops = [path for path in self.paths if line_of(path, self.paths) == [path]]
-        names = {path: spec.renames.get(path.replace(".", "_"), path.replace(".", "_")) for path in tops}
+        names = {path: spec.renames.get(column_of(path), column_of(path)) for path in tops}
         self._columns = {path: spelled.get(name.lower(), name) for path, name in names.items()}
         self.keys = key_names(spec, plans)
         if self:
@@ -160,8 +160,10 @@ class ChildTables:
         def with_children(table: Table | None, columns: tuple[Column, ...]) -> Change:
             settled = change(table, columns)
             taken = _Taken(self, table, columns, settled, aside)
-            told = [self._publish(path, taken) for path in self.paths]
-            metadata = settled.metadata | {"children": [each for each in told if each]}
+            told = [each for path in self.paths if (each := self._publish(path, taken))]
+            rows = {each["dataset"]: each["published"]["rows"] for each in told}
+            facts = settled.metadata.get("facts", {}) | ({"children": rows} if rows else {})
+            metadata = settled.metadata | {"children": told, "facts": facts}
             return Change(files=settled.files, kept=settled.kept, replaced=settled.replaced, metadata=metadata)
 
         return with_children

@@ -136,7 +136,7 @@ class RawTexts:
         # Without its key a line needs no second look.
         self._words = [json.dumps(key)[1:-1].encode() for key in self._wanted if key.isascii()]
         self._is_certain = len(self._words) == len(self._wanted) and ANY not in self._wanted
-        self._named = {each.path for each in nested}
+        self._named = {path_of(each.path) for each in nested}
 
     def __bool__(self) -> bool:
         return bool(self._wanted)
@@ -182,7 +182,7 @@ class RawTexts:
 
     def _value(self, text: str, at: int, key: str, wanted: Mapping[str, Any], parts: list[str], *, is_top: bool) -> int:
         below = wanted.get(key, False)
-        if is_top and ANY in wanted and key not in self._named and text[at] in "{[":
+        if is_top and ANY in wanted and (key,) not in self._named and text[at] in "{[":
             below = None
         if below:
             return self._below(text, at, below, parts)
