@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -78,7 +79,7 @@ class PlainFile:
     data_offset: int = 0  # where the first record starts
     data_line: int = 0  # physical lines before it
     records_before: int = 0  # what `_line` counts before the first record: skipped lines and the header
-    gaps: Path | None = None  # Parquet: how many records stand before (`before`) each row of a sheet that was empty
+    gaps: Path | None = None  # int64 each: how many records stand before each row of a sheet that was empty
     has_quotes: bool = False
     rows: int | None = None
     rejected: tuple[Path, ...] = ()  # Parquet files of `REJECTED`
@@ -96,7 +97,7 @@ class PlainFile:
             return line - _mapped(record, lambda records: starts.gather(pages(records)), pl.Int64())
         if self.gaps is None:
             return line
-        before = pl.read_parquet(self.gaps).to_series()
+        before = pl.Series(array("q", self.gaps.read_bytes()), dtype=pl.Int64)
         return line + _mapped(record, partial(_places, before), pl.Int64())
 
     def name_of(self, record: pl.Expr) -> pl.Expr:

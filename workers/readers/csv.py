@@ -59,7 +59,10 @@ def _ends_lines_in_cr(path: Path, dialect: Dialect) -> bool:
     if b"\r" not in head:
         return False
     outside = dialect.quoted.sub(b"", head) if dialect.quote else head
-    return b"\r" in outside and b"\n" not in outside
+    first = re.search(rb"\r\n?|\n", outside)
+    # A stray quote may have hidden some line ends and uncovered others: the more frequent sign counts.
+    is_usual = len(_LONE_CR.findall(outside)) > outside.count(b"\n")
+    return first is not None and first[0] == b"\r" and is_usual
 
 
 def _open(file: PlainFile, spec: IngestSpec) -> PlainFile:

@@ -49,8 +49,8 @@ def formats_for(
     """The formats that together read all values but a share of `tolerance` (0..1); none where there are none.
 
     Those that were given come first. One known format is preferred to
-    several; several are taken where each reads all values of one shape, and
-    none of them could as well mean another day.
+    several; of several each reads the values of one shape (`9/9/2026`), where
+    no other format could read as many and mean other days.
     """
     known = known_formats(type_) if known is None else known
     if not given and not known:
@@ -93,11 +93,13 @@ def _mixed(values: pl.Series, type_: str, given: Sequence[str], known: Sequence[
 
 
 def _of_shape(values: pl.Series, given: Sequence[str], known: Sequence[str]) -> str | None:
-    for fmt in given:
-        if _misfits(values, (fmt,)) == 0:
-            return fmt
-    single = _single(values, known)
-    return single[0] if single and _misfits(values, single) == 0 else None
+    """The format that reads most values of one shape, a given one before a known; None when none reads any."""
+    for formats in (given, _single(values, known)):
+        if formats:
+            best = min(formats, key=lambda fmt: _misfits(values, (fmt,)))
+            if _misfits(values, (best,)) < len(values):
+                return best
+    return None
 
 
 def _misfits(values: pl.Series, formats: Sequence[str]) -> int:

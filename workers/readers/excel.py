@@ -8,18 +8,16 @@ broken or huge one may take down without the run.
 
 from __future__ import annotations
 
-import csv as csv_writer
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from datetime import date, datetime, time, timedelta
-from itertools import islice
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from ..errors import AssayError, ResourceLimit, UnreadableSource
-from ..specs import CsvOptions, ExcelOptions, IngestSpec, from_json, to_json
+from ..errors import ResourceLimit, UnreadableSource
+from ..specs import CsvOptions, ExcelOptions, IngestSpec
+from ..workbook import unreadable, write_sheet
 from . import csv
 from .base import PlainFile, Sample
 from .casts import ColumnPlan
@@ -31,7 +29,6 @@ SELF_DESCRIBING = False
 MEMORY_MB = 3072
 SECONDS = 900
 GLANCE_ROWS = 10_000
-EXACT_FLOATS = 1 << 53  # beyond it a float64 may mean several whole numbers
 
 
 def open_files(
@@ -67,14 +64,15 @@ def _as_csv_spec(spec: IngestSpec) -> IngestSpec:
 
 
 def _as_csv(file: PlainFile, options: ExcelOptions, folder: Path, *, is_glance: bool) -> PlainFile:
-    sheet, gaps = folder / f"{file.number}.sheet.csv", folder / f"{file.number}.gaps.parquet"
+    sheet, gaps = folder / f"{file.number}.sheet.csv", folder / f"{file.number}.gaps"
     request = {
         "workbook": str(file.path),
         "name": file.name,
-        "options": to_json(options),
-        "sheet": str(sheet),
-        "gaps": str(gaps),
+        "sheet": options.sheet,
+        "header_row": options.header_row,
         "rows": GLANCE_ROWS if is_glance else None,
+        "to": str(sheet),
+        "gaps": str(gaps),
     }
     # A glance is taken in a child process as it is (executors/ingest_preview.py), with limits of its own.
     write_sheet(request) if is_glance else _in_child(request)
@@ -86,7 +84,7 @@ def _in_child(request: dict[str, Any]) -> None:
 
     try:
         run_in_child(
-            "workers.readers.excel:write_sheet",
+            "workers.workbook:write_sheet",
             request,
             memory_mb=MEMORY_MB,
             cpu_seconds=SECONDS,
@@ -98,131 +96,4 @@ def _in_child(request: dict[str, Any]) -> None:
             hint="Save the sheet as CSV, or split it.",
         ) from error
     except RuntimeError as error:  # the child died of something that is no limit
-        raise _unreadable(request["name"], "reading it failed") from error
-
-
-def write_sheet(request: dict[str, Any]) -> dict[str, Any]:
-    """Write the sheet's rows to the CSV file `sheet`, and where empty rows stood to `gaps`. Answers nothing.
-
-    Called in a child process. Raises `UnreadableSource`.
-    """
-    name, options = request["name"], from_json(ExcelOptions, request["options"])
-    try:
-        _write(Path(request["workbook"]), name, options, request)
-    except (AssayError, MemoryError, KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as error:  # a panic of native code is no Exception
-        raise _unreadable(name, str(error) or type(error).__name__) from error
-    return {}
-
-
-def _write(workbook: Path, name: str, options: ExcelOptions, request: dict[str, Any]) -> None:
-    from python_calamine import CalamineWorkbook
-
-    with workbook.open("rb") as content, CalamineWorkbook.from_filelike(content) as book:
-        sheet = _chosen(book, options.sheet, name)
-        rows = _Rows(sheet, options.header_row, name)
-        with Path(request["sheet"]).open("w", encoding="utf-8", newline="") as sink:
-            writer = csv_writer.writer(sink, lineterminator="\n")
-            writer.writerows(islice(rows.texts(), request["rows"]))
-    if rows.gaps:
-        pl.DataFrame({"before": rows.gaps}, schema={"before": pl.Int64}).write_parquet(request["gaps"])
-
-
-def _chosen(book: Any, wanted: str, name: str) -> Any:
-    """The sheet of that name, else of that number from 1; without either the first that is shown."""
-    from python_calamine import SheetTypeEnum, SheetVisibleEnum
-
-    sheets = [sheet for sheet in book.sheets_metadata if sheet.typ == SheetTypeEnum.WorkSheet]
-    names = [sheet.name for sheet in sheets]
-    if not names:
-        raise UnreadableSource(f"{name} has no sheets with rows.", hint="Check that it is the right file.")
-    shown = [sheet.name for sheet in sheets if sheet.visible == SheetVisibleEnum.Visible]
-    if not wanted:
-        return book.get_sheet_by_name((shown or names)[0])
-    if wanted not in names and wanted.isdecimal() and 1 <= int(wanted) <= len(names):
-        wanted = names[int(wanted) - 1]
-    if wanted not in names:
-        raise UnreadableSource(
-            f"{name} has no sheet “{wanted}”. It has: {', '.join(names)}.", hint="Correct the job's sheet."
-        )
-    return book.get_sheet_by_name(wanted)
-
-
-@dataclass
-class _Rows:
-    """A sheet's rows as texts, from the header on; notes how many records stand before each empty row."""
-
-    sheet: Any
-    header_row: int  # from 1; 0: there is none
-    name: str
-
-    def __post_init__(self) -> None:
-        self.gaps: list[int] = []
-
-    def texts(self) -> Iterator[list[str]]:
-        numbered = enumerate(self.sheet.iter_rows(), 1)
-        width = self.sheet.width
-        if self.header_row:
-            header = next((_texts(row) for number, row in numbered if number == self.header_row), None)
-            if not header or not any(header):
-                raise UnreadableSource(
-                    f"Row {self.header_row} of sheet “{self.sheet.name}” of {self.name} is empty.",
-                    hint="Set header_row to the row with the columns' names, or to 0 if there is none.",
-                )
-            header = _without_empty_end(header)
-            width = len(header)
-            yield header
-        records = 0
-        empty: list[int] = []  # noted once a record follows: what is below the last one is no gap
-        for _, row in numbered:
-            texts = _without_empty_end(_texts(row))
-            if not texts:
-                empty.append(records)
-                continue
-            self.gaps += empty
-            empty.clear()
-            records += 1
-            yield texts + [""] * (width - len(texts))
-
-
-def _texts(row: list[Any]) -> list[str]:
-    return [_text(value) for value in row]
-
-
-def _without_empty_end(texts: list[str]) -> list[str]:
-    while texts and not texts[-1]:
-        texts.pop()
-    return texts
-
-
-def _text(value: Any) -> str:
-    """A cell's value as it would stand in a CSV. An empty one and an error such as #N/A have none."""
-    if isinstance(value, str):
-        return value.replace("\x00", "")
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT_FLOATS:
-        return str(int(value))
-    if isinstance(value, datetime):
-        return value.isoformat(" ")
-    if isinstance(value, date | time):
-        return value.isoformat()
-    if isinstance(value, timedelta):
-        return _duration(value)
-    return "" if value is None else str(value)
-
-
-def _duration(value: timedelta) -> str:
-    """As Excel shows it: 30:00:00."""
-    seconds = int(abs(value).total_seconds())
-    sign = "-" if value < timedelta() else ""
-    return f"{sign}{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
-
-
-def _unreadable(name: str, why: str) -> UnreadableSource:
-    if "password" in why.lower():
-        return UnreadableSource(f"{name} is protected by a password.", hint="Save it without one.")
-    return UnreadableSource(
-        f"{name} cannot be read as a workbook: {why}", hint="Open it in a spreadsheet program and save it again."
-    )
+        raise unreadable(request["name"], "reading it failed") from error

@@ -19,7 +19,7 @@ from .date_formats import formats_for, given_formats, known_formats
 
 BOOLEANS = ("true", "false", "True", "False", "TRUE", "FALSE")
 INTEGER = r"^-?(?:0|[1-9]\d*)$"
-FLOAT = r"^-?(?:0|[1-9]\d*)?(?:\.\d+|\d\.)?(?:[eE][+-]?\d{1,3})?$|^[+-]?(?i:nan|inf|infinity)$"
+FLOAT = r"^-?(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?$|^[+-]?(?i:nan|inf|infinity)$"
 LEADING_ZERO = r"^-?0\d+$"
 TIME = r"^\d{1,2}:\d{2}:\d{2}(?:\.\d{1,6})?$"
 LOOKS_DATED = r"\d{4}[-/.]\d|\d[-/.]\d{1,2}[-/.]\d{4}|[A-Za-z]{3,9}[ -]\d|\d[ -][A-Za-z]{3}"
