@@ -285,7 +285,10 @@ class IngestJobForm(ColumnFields, forms.ModelForm):
             data["quarantine_path"] = data.get("quarantine_path") or f"quarantine/{job.workflow.slug}/{name}"
         else:
             data["quarantine_path"] = None
-        job.user_schema = self.columns if data.get("schema_mode") == SchemaMode.USER else []
+        if data.get("schema_mode") == SchemaMode.USER:
+            job.user_schema = self.columns
+        elif self.initial.get("schema_mode") == SchemaMode.USER:
+            job.user_schema = []  # what was declared is no decision about single columns
         job.key_columns = split_names(data.get("key_columns"))
         self._clean_loading(data)
         return data
