@@ -10,7 +10,7 @@ from django import forms
 from assay.common.column_fields import ProblemFields
 from assay.common.secrets import MASK, is_reference
 
-from .kinds import FIELDS, KINDS
+from .kinds import FIELDS, KINDS, Kind
 from .models import Connection
 
 ENCRYPTED = ("postgresql", "mysql")
@@ -40,6 +40,8 @@ OF_AUTH = {
     **dict.fromkeys(("auth_name", "auth_location"), "api_key"),
     **dict.fromkeys(("token_url", "client_id", "scope", "credentials_in"), "oauth2_client_credentials"),
 }
+ADDRESSES = ("base_url", "endpoint_url")
+WIDE = frozenset({*ADDRESSES, "ssl_ca", "headers"})
 SSL_MODES = [
     ("prefer", "If the server offers it"),
     ("require", "Encrypted"),
@@ -57,6 +59,12 @@ AUTH_TYPES = [
 ]
 _SECRET = {"autocomplete": "new-password", "spellcheck": "false"}
 _CODE = {"rows": 3, "spellcheck": "false", "class": "as-mono"}
+
+
+def _fields_of(kind: Kind) -> tuple[str, ...]:
+    """Those that the form shows: an address has host and port in it, although the API takes them apart, too."""
+    has_address = kind.name in ("s3", "http")
+    return tuple(name for name in kind.fields if not (has_address and name in ("host", "port")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +159,7 @@ class ConnectionForm(ProblemFields, forms.ModelForm):
             self.fields[name].required = False  # which are needed, the kind says
         self.before = {"password": self.instance.password, "options": self.instance.options or {}}
         self.initial.pop("password", None)
-        self.initial.setdefault("kind", "postgresql")
+        self.initial["kind"] = self.instance.kind or "postgresql"
         self.initial |= self._from_options()
         self.fields["password"].show_stored(self.before["password"])
         self.fields["session_token"].show_stored(self.before["options"].get("session_token") or "")
@@ -184,21 +192,20 @@ class ConnectionForm(ProblemFields, forms.ModelForm):
 
     @property
     def place(self) -> list[Part]:
-        return [self._part(name) for name in FIELDS]
+        return [self._part(name) for name in (*ADDRESSES, *FIELDS)]
 
     @property
     def more(self) -> list[Part]:
-        wide = {"ssl_ca", "base_url", "headers", "endpoint_url"}
-        return [self._part(name, wide=name in wide) for name in OPTIONS]
+        return [self._part(name) for name in OPTIONS if name not in ADDRESSES]
 
-    def _part(self, name: str, *, wide: bool = False) -> Part:
-        kinds = OPTIONS[name][1] if name in OPTIONS else tuple(k.name for k in KINDS.values() if name in k.fields)
+    def _part(self, name: str) -> Part:
+        kinds = OPTIONS[name][1] if name in OPTIONS else tuple(k.name for k in KINDS.values() if name in _fields_of(k))
         labels: dict[str, list[str]] = {}
         for kind in kinds:
             labels.setdefault(KINDS[kind].labels.get(name, str(self[name].label)), []).append(kind)
         shown = [(label, "kind=" + "|".join(names)) for label, names in labels.items()]
         auth = f"auth_type={OF_AUTH[name]}" if name in OF_AUTH else ""
-        return Part(self[name], "kind=" + "|".join(kinds), shown, auth, wide)
+        return Part(self[name], "kind=" + "|".join(kinds), shown, auth, wide=name in WIDE)
 
     # --- what was filled in -----------------------------------------------------------
 
@@ -208,8 +215,8 @@ class ConnectionForm(ProblemFields, forms.ModelForm):
         if kind is None:
             return data
         for name in FIELDS:
-            if name not in kind.fields:  # left over from another kind that was looked at
-                data[name] = None if name == "port" else ""
+            if name not in _fields_of(kind):  # left over from another kind that was looked at
+                data[name] = self.initial.get(name) if name in kind.fields else None if name == "port" else ""
         if "password" in kind.fields:
             data["password"] = self._password(data)
         self.instance.options = self._options(data)

@@ -174,7 +174,8 @@ def tables(connection: Connection, search: str = "") -> list[dict[str, Any]]:
         listed = _in_time(lambda: database.list_tables(found, network_policy(), search=search))
     except AssayError as error:
         raise type(error)(hide_secrets(error.message), hint=error.hint) from error
-    return [_with_schema(table) for table in listed]
+    schema = found.options.get("schema")
+    return [_with_schema(table) for table in listed if not schema or table["schema"] == schema]
 
 
 def _with_schema(table: dict[str, Any]) -> dict[str, Any]:

@@ -90,6 +90,17 @@ def test_headers_are_edited_line_by_line_without_being_shown(page):
     assert made.pk == kept.pk
 
 
+def test_a_new_form_begins_with_a_kind(page):
+    assert 'value="postgresql" checked' in page.get("/connections/new/").content.decode()
+
+
+def test_a_host_that_the_form_does_not_show_stays(page):
+    """The API takes host and port in the place of an address."""
+    make_connection("crm", "http", host="api.example.org", port=8443, options={})
+    kept = saved(page, "/connections/crm/edit/", name="crm", description="changed", host="typed-before", port="1")
+    assert (kept.description, kept.host, kept.port) == ("changed", "api.example.org", 8443)
+
+
 def test_what_is_wrong_stands_at_its_field(page):
     answer = page.post(
         "/connections/new/", {"name": "crm", "kind": "http", "base_url": "ftp://x", "headers": "no colon"}
