@@ -28,6 +28,7 @@ from workers.results import Preview
 
 from . import services, watermarks
 from .api_contract import ContractActions
+from .api_files import FileActions
 from .api_quarantine import QuarantineActions
 from .api_watermarks import RunWindowSerializer, WatermarkActions
 from .models import IngestJob, IngestRun, Upload
@@ -126,7 +127,7 @@ class IngestRunSerializer(JobRunSerializer):
 
 
 @job_schema(IngestRunSerializer, request=RunWindowSerializer)
-class IngestJobViewSet(QuarantineActions, ContractActions, WatermarkActions, JobViewSet):
+class IngestJobViewSet(QuarantineActions, FileActions, ContractActions, WatermarkActions, JobViewSet):
     """Sources and how they become Bronze."""
 
     kind_name = "ingest"

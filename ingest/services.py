@@ -93,7 +93,7 @@ def safe_name(name: str | None) -> str:
     return plain if re.search(r"\w", plain) else "upload"
 
 
-def guess_options(upload: Upload) -> dict[str, str]:
+def guess_options(upload: Upload) -> dict[str, Any]:
     """How the file seems to be written: form fields and their values."""
     from workers.readers import sniff
 
@@ -175,8 +175,7 @@ def spec_of(job: IngestJob, run_id: str, window: Window = Window()) -> IngestSpe
         workflow=workflow,
         job=job.name,
         source=source.to_spec(options, job),
-        format=job.format,
-        **source.reading(options),
+        **{"format": job.format} | source.reading(options),
         landing_uri=landing_uri(lake, workflow, job.name),
         target=TableTarget(
             dataset=job.bronze_name,
