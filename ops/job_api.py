@@ -80,6 +80,7 @@ class PreviewSerializer(serializers.Serializer):
     profile = serializers.ListField(child=serializers.DictField())
     rejected = serializers.ListField(child=serializers.DictField())
     rows_sampled = serializers.IntegerField()
+    children = serializers.ListField(child=serializers.DictField(), help_text="tables of lists in the records")
     sql = serializers.CharField()
 
 

@@ -101,4 +101,5 @@ class Preview:
     profile: tuple[dict[str, Any], ...] = ()  # a column each: {name, type, nulls, distinct, min, max, examples}
     rejected: tuple[dict[str, Any], ...] = ()  # the first rows that would not load: {_line, _column, _reason, _raw}
     rows_sampled: int = 0
+    children: tuple[dict[str, Any], ...] = ()  # the tables that lists would become: {dataset, path, columns}
     sql: str = ""  # the text that ran, for a query

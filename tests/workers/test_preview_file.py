@@ -10,7 +10,7 @@ import pytest
 from workers import errors
 from workers.executors.ingest_preview import preview as preview_of
 from workers.ids import new_run_id
-from workers.specs import Column, FilesSource, IngestSpec, SourceFile, TableTarget
+from workers.specs import Column, FilesSource, IngestSpec, Nested, SourceFile, TableTarget
 
 
 @pytest.fixture
@@ -60,6 +60,25 @@ def test_a_preview_of_json_shows_nested_values(spec):
     preview = preview_of(spec(b'[{"id":1,"tags":["a"],"of":{"x":1.5}},{"id":2}]', "json"))
     assert [column.type for column in preview.columns] == ["int64", "list<string>", "struct<x: float64>"]
     assert preview.rows[0] == {"id": 1, "tags": ["a"], "of": {"x": 1.5}}
+
+
+def test_a_preview_names_the_child_tables_with_their_columns(spec):
+    content = b'{"id":1,"customer":{"id":7},"items":[{"sku":"a","id":2}]}\n{"id":2,"customer":"?"}\n'
+    nested = (Nested(path="items", keep_as="child_table"), Nested(path="customer", keep_as="flatten"))
+    preview = preview_of(spec(content, "ndjson", nested=nested, key_columns=("id",)))
+    assert preview.rows == ({"id": 1, "customer_id": 7},)
+    assert [(row["_line"], row["_reason"]) for row in preview.rejected] == [(2, "“?” is no object")]
+    (child,) = preview.children
+    assert (child["dataset"], child["path"]) == ("bronze.shop.orders__items", "items")
+    assert [(column["name"], column["type"]) for column in child["columns"]] == [
+        ("id", "int64"),
+        ("_index", "int64"),
+        ("sku", "string"),
+        ("id_2", "int64"),
+        ("_ingested_at", "timestamptz"),
+        ("_run_id", "string"),
+        ("_source_file", "string"),
+    ]
 
 
 def test_a_preview_of_a_large_packed_file_unpacks_only_its_beginning(spec):

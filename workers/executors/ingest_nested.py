@@ -57,7 +57,7 @@ class ChildTables:
         tops = [path for path in self.paths if line_of(path, self.paths) == [path]]
         names = {path: spec.renames.get(column_of(path), column_of(path)) for path in tops}
         self._columns = {path: spelled.get(name.lower(), name) for path, name in names.items()}
-        self.keys = key_names(spec, plans)
+        self.keys, self._planned = key_names(spec, plans), {plan.name: parse_type(plan.type) for plan in plans}
         if self:
             self._check(plans)
 
@@ -90,6 +90,16 @@ class ChildTables:
                 hint="Set keep_as of this path to json, and take it apart in a Silver job.",
                 column=odd[0].name,
             )
+
+    def planned(self) -> list[dict[str, Any]]:
+        """What the child tables would be, by the plans alone: `{dataset, path, columns}` each."""
+        told = []
+        for path in self.paths:
+            if fields := self.fields(path, self._planned):
+                columns = [asdict(column) for column in self._columns_of(path, fields, self._planned, None)]
+                dataset = child_target(self.spec.target, path).dataset
+                told.append({"dataset": dataset, "path": path, "columns": columns})
+        return told
 
     def set_aside(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """What of the good rows is needed to make the child tables."""

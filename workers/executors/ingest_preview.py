@@ -23,6 +23,7 @@ from ..schema import parse_type
 from ..sources import source_of
 from ..specs import Column, IngestSpec, from_json, to_json
 from .ingest import open_landed
+from .ingest_nested import ChildTables
 from .ingest_rows import bad_rows, good_values, judged
 from .ingest_schema import KnownTable, known_table, resolve
 
@@ -67,15 +68,16 @@ def _preview(spec: IngestSpec, landed: Sequence[LandedFile], table: KnownTable) 
         reader = READERS[spec.format]
         sample = reader.sample(files, spec)
         plans = [_from_text(plan) for plan in resolve(spec, files, sample, table).plans]
-        rows = judged(_texts(sample, plans).lazy(), plans)
-        good = rows.pipe(good_values, plans).collect()
-        columns = tuple(Column(name=plan.name, type=plan.type, nullable=plan.nullable) for plan in plans)
+        rows, children = judged(_texts(sample, plans).lazy(), plans), ChildTables(spec, None, plans)
+        good = rows.pipe(good_values, children.left(plans)).collect()
+        columns = tuple(Column(name=p.name, type=p.type, nullable=p.nullable) for p in children.left(plans))
         return Preview(
             columns=columns,
             rows=tuple(json_rows(good.head(SHOWN_ROWS))),
             profile=tuple(json_rows(profile(good, columns))),
             rejected=tuple(_refused(sample, rows, plans, files)),
             rows_sampled=len(sample.rows) + len(sample.rejected),
+            children=tuple(children.planned()),
         )
 
 
