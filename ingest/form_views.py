@@ -26,7 +26,7 @@ from . import services, watermarks
 from .forms import CONNECTION_KINDS, IngestJobForm
 from .forms.answers import indented
 from .forms.nested import nested_values
-from .models import IngestJob, SchemaMode, Upload
+from .models import IncrementalMode, IngestJob, SchemaMode, Upload, WriteMode
 from .words import example_path
 
 PREVIEW_ROWS = 12
@@ -211,7 +211,7 @@ def _asked(job: IngestJob, records_path: str) -> dict[str, Any]:
 
 
 def _form_as_it_stands(request: HttpRequest, workflow: Workflow) -> IngestJobForm:
-    """The form, validated but not to be saved. A name may still be missing: only the source matters.
+    """The form, validated but not to be saved. Much may still be missing: only the source matters.
 
     `?job=NAME` says that it is about a job that exists: its secrets count where none was typed.
     """
@@ -222,6 +222,10 @@ def _form_as_it_stands(request: HttpRequest, workflow: Workflow) -> IngestJobFor
     job.name = job.name or "preview"
     if job.error_handling == "quarantine" and not job.quarantine_path:
         job.quarantine_path = "quarantine/preview"
+    if not job.watermark_column:
+        job.incremental_mode = IncrementalMode.FULL
+    if not job.key_columns and job.write_mode == WriteMode.MERGE:
+        job.write_mode = WriteMode.APPEND
     return form
 
 

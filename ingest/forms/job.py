@@ -16,7 +16,7 @@ from ingest.validation import use_problems
 from ops.connections import services as connections
 
 from .labels import PAGINATION_WORDS, RARE
-from .options import Option, field_for, initial_values, look_up, options_of, part_of_config
+from .options import Option, field_for, initial_values, look_up, options_of, part_of_config, sentence
 
 # What each source type takes, and all of it by the names of the fields: sources of one part of config share theirs.
 OPTIONS = {name: options_of(source.options, source.part) for name, source in SOURCES.items()}
@@ -259,13 +259,7 @@ class IngestJobForm(ColumnFields, forms.ModelForm):
     @property
     def source_problems(self) -> list[str]:
         """What is wrong with where the rows come from and how they are written: without it there is no preview."""
-        about = {
-            "source_type",
-            "format",
-            "api_format",
-            "watermark_column",
-            *(option.name for option in FIELDS.values()),
-        }
+        about = {"source_type", "format", "api_format", *FIELDS}
         return [f"{self[name].label}: {error}" for name in self.errors if name in about for error in self.errors[name]]
 
     # --- what was posted ----------------------------------------------------------------
@@ -334,7 +328,7 @@ class IngestJobForm(ColumnFields, forms.ModelForm):
 
 def _connection_field(option: Option, user) -> forms.Field:
     empty = "Choose one …" if option.is_needed else "None"
-    help_text = "" if option.is_needed else (option.info.description or "").capitalize()
+    help_text = "" if option.is_needed else sentence(option.info.description or "")
     choices = [("", empty), *connections.choices_for(user, CONNECTION_KINDS[option.name])]
     widget = forms.Select(choices=choices)
     return forms.CharField(required=False, label="Connection", help_text=help_text, widget=widget)

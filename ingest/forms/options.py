@@ -139,7 +139,7 @@ def field_for(option: Option) -> forms.Field:
     common = {
         "required": False,
         "label": LABELS.get(path) or path.rpartition(".")[2].replace("_", " ").capitalize(),
-        "help_text": HELP.get(path, _sentence(option.info.description or "")),
+        "help_text": HELP.get(path, sentence(option.info.description or "")),
         "initial": as_shown(option, option.default) if not option.info.is_required() else None,
     }
     if widget := WIDGETS.get(path):
@@ -157,7 +157,9 @@ def _field(option: Option, common: dict[str, Any]) -> forms.Field:
         # A value that is none of the choices comes from the API, and is shown as it is.
         return forms.CharField(**{**common, "widget": forms.Select(choices=choices), "strip": False})
     if get_origin(kind) is Literal:
-        named = [(value, str(value).replace("_", " ").capitalize()) for value in get_args(kind)]
+        named = [
+            (value, value if value.isupper() else value.replace("_", " ").capitalize()) for value in get_args(kind)
+        ]
         return forms.ChoiceField(**common, choices=named)
     if kind is bool:
         return forms.BooleanField(**common)
@@ -172,11 +174,16 @@ def _field(option: Option, common: dict[str, Any]) -> forms.Field:
     return forms.CharField(**common, max_length=_bound(option, MaxLen, "max_length"), strip=option.path not in WIDGETS)
 
 
+def _named(value: str) -> str:
+    """A choice as it is shown: GET stays GET, and `empty_page` becomes Empty page."""
+    return value if value.isupper() else value.replace("_", " ").capitalize()
+
+
 def _bound(option: Option, kind: type, name: str) -> Any:
     return next((getattr(rule, name) for rule in option.info.metadata if isinstance(rule, kind)), None)
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
     """A description with a capital at its beginning, unless that is what somebody types."""
     begins = text[:1] if text.startswith("`") else text[:1].upper()
     text = (begins + text[1:]).replace("`", "")
