@@ -30,6 +30,7 @@ CHUNK_CHARS = 1 << 20
 MAX_VALUE_CHARS = 64 << 20
 JOINED_BYTES = 32 << 20
 _BLANK = re.compile(r"[ \t\r\n]*")
+_COMMA = re.compile(r"[ \t\r\n]*,[ \t\r\n]*")
 
 
 def open_files(
@@ -140,9 +141,20 @@ class _Document:
             self._at += 1
             return
         while True:
+            yield from self._whole_items()
             yield self._value()
             if self._one_of(",]") == "]":
                 return
+
+    def _whole_items(self) -> Iterator[str]:
+        """The items that lie whole in the window, with one more behind each: the quick way through most of them."""
+        text, at, scan, separator = self._text, self._at, self._decoder.scan_once, _COMMA.match
+        try:
+            while comma := separator(text, scan(text, at)[1]):
+                yield text[at : comma.start()]
+                at = self._at = comma.end()
+        except (ValueError, RecursionError, StopIteration):
+            return  # cut off, or broken: the careful way will tell
 
     def _keys(self) -> Iterator[str]:
         """Each key of an object; the caller takes the value behind it before it asks for the next."""
