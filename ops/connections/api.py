@@ -115,6 +115,10 @@ class ConnectionViewSet(ModelViewSet):
         found = super().get_queryset()
         return found.usable_by(self.request.user) if self.action in ("test", "tables") else found
 
+    def filter_queryset(self, queryset):
+        # `?search=` of a connection's tables is not about connections.
+        return super().filter_queryset(queryset) if self.action == "list" else queryset
+
     def perform_create(self, serializer: serializers.ModelSerializer) -> None:
         try:
             with transaction.atomic():
