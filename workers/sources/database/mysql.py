@@ -70,8 +70,7 @@ class MyReader:
                 while rows := cursor.fetchmany(self._source.batch_rows):
                     yield list(zip(*rows, strict=True))
             except BaseException:
-                # Closing an unbuffered cursor reads all that is still to come.
-                self._link._force_close()
+                _abandon(cursor, self._link)
                 raise
             cursor.close()
 
@@ -134,6 +133,14 @@ class MyReader:
 
     def _say(self) -> AbstractContextManager[None]:
         return _said(self._connection)
+
+
+def _abandon(cursor: SSCursor, link: pymysql.Connection) -> None:
+    """Leave off in the middle: to close the cursor in order would read all that is still to come."""
+    if cursor._result:
+        cursor._result.unbuffered_active, cursor._result.connection = False, None
+    cursor.connection = None
+    link._force_close()
 
 
 @contextmanager

@@ -382,32 +382,44 @@ _WORDS = {
     "too many": "busy",
     "starting up": "busy",
 }
-_LOST = (
-    "terminating connection",
-    "server closed the connection",
-    "connection to server was lost",
-    "could not receive data",
-)
+# What is said in the middle of a stream, where there are no codes.
+_STREAMING = {
+    "terminating connection": "lost",
+    "closed the connection": "lost",
+    "connection to server was lost": "lost",
+    "could not receive data": "lost",
+    "SSL connection has been closed": "lost",
+    "read-only transaction": "sql",
+    "statement timeout": "timeout",
+    "canceling statement": "busy",
+    "permission denied": "permission",
+}
 
 
 def _said(connection: Connection, while_connecting: bool = False) -> AbstractContextManager[None]:
-    return explained((adbc.Error,), partial(_explain, connection=connection, while_connecting=while_connecting))
+    # While rows stream, ADBC's errors come as Arrow's.
+    return explained(
+        (adbc.Error, pa.ArrowException, OSError),
+        partial(_explain, connection=connection, while_connecting=while_connecting),
+    )
 
 
-def _explain(error: adbc.Error, *, connection: Connection, while_connecting: bool) -> AssayError:
-    told, code = _told(error), error.sqlstate or ""
+def _explain(error: Exception, *, connection: Connection, while_connecting: bool) -> AssayError:
+    told, code = _told(error), getattr(error, "sqlstate", None) or ""
     if while_connecting:
         kind = next((kind for words, kind in _WORDS.items() if words in told), "unreachable")
-    elif any(words in str(error) for words in _LOST):
-        kind = "lost"
+    elif found := [kind for words, kind in _STREAMING.items() if words in str(error)]:
+        kind = found[0]
+    elif not isinstance(error, adbc.Error):
+        kind = "data"
     else:
         kind = next((_FAULTS[code[:n]] for n in (5, 3, 2) if code[:n] in _FAULTS), "lost" if not code else "data")
     return fault(kind, told, connection)
 
 
-def _told(error: adbc.Error) -> str:
+def _told(error: Exception) -> str:
     """What the server said, without the driver's and libpq's words around it."""
-    details = dict(error.details or [])
+    details = dict(getattr(error, "details", None) or [])
     if said := details.get("PG_DIAG_MESSAGE_PRIMARY"):
         return said.decode(errors="replace") if isinstance(said, bytes) else said
     lines = [line for line in str(error).splitlines() if line.strip()]

@@ -6,6 +6,7 @@ import re
 
 import sqlglot
 from sqlglot import exp
+from sqlglot.tokens import TokenType
 
 from ...errors import SqlRejected
 from ...specs import DatabaseSource
@@ -24,9 +25,10 @@ def query_problem(query: str, kind: str) -> str:
     if "/*!" in query:
         return "Comments that the server carries out (/*! … */) are not taken."
     try:
-        statements = [each for each in sqlglot.parse(query, read=DIALECTS.get(kind)) if each is not None]
+        found = sqlglot.parse(query, read=DIALECTS.get(kind))
     except sqlglot.errors.SqlglotError as error:
         return _syntax_problem(error)
+    statements = [each for each in found if each is not None and not isinstance(each, exp.Semicolon)]
     if len(statements) != 1:
         return f"A source is one SELECT; here are {len(statements)} statements."
     statement = statements[0]
@@ -54,10 +56,14 @@ def relation(source: DatabaseSource) -> str:
 
 
 def guarded(source: DatabaseSource) -> str:
-    """The query, if it is one SELECT, without the semicolon at its end. Raises `SqlRejected`."""
-    if problem := query_problem(source.query, source.kind):
+    """The query, if it is one SELECT, up to the semicolon at its end. Raises `SqlRejected`."""
+    query = source.query
+    if problem := query_problem(query, source.kind):
         raise SqlRejected(problem, hint="Correct the job's query.")
-    return source.query.strip().rstrip(";").rstrip()
+    ends = (
+        t.start for t in sqlglot.tokenize(query, read=DIALECTS.get(source.kind)) if t.token_type == TokenType.SEMICOLON
+    )
+    return query[: next(ends, None)].strip()
 
 
 def name_parts(name: str) -> list[str]:
