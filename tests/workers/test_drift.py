@@ -180,3 +180,10 @@ def test_a_merge_widens_and_adds_as_an_append_does(job):
     assert job.rows() == [(1, 1.0, None), (2, 2.5, "new"), (3, 4.0, None)]
     assert job.run(b"id,x\n3,soon\n").schema_changes == (widened("float64", "string"),)
     assert [row[1] for row in job.rows()] == ["1.0", "2.5", "soon"]
+
+
+@pytest.mark.parametrize("text", ["0E-10", "0e5", "0.50", "-0.5", "0", "00.5"])
+def test_only_digits_behind_a_leading_zero_make_text_of_a_number(job, text):
+    job = job()
+    job.run(csv("x", 1.5))
+    assert types(job.run(csv("x", text)))["x"] == ("string" if text == "00.5" else "float64")

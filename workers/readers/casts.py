@@ -116,10 +116,10 @@ def _parsed(text: pl.Expr, dtype: pl.DataType, plan: ColumnPlan) -> pl.Expr:
         return text.str.to_time("%H:%M:%S%.f", strict=False)
     if isinstance(dtype, pl.Datetime):
         return _first_moment(text, dtype, formats)
-    if plan.is_exact:
-        text = pl.when(~_is_code(text)).then(text)
     if plan.decimal == ",":
         text = _with_point(text)
+    if plan.is_exact:
+        text = pl.when(~_is_code(text)).then(text)
     if isinstance(dtype, pl.Decimal):
         # Polars would round what has more digits behind the point than the column.
         inexact = text.str.contains(rf"\.\d{{{dtype.scale}}}\d*[1-9]|[eE]-")
@@ -130,8 +130,8 @@ def _parsed(text: pl.Expr, dtype: pl.DataType, plan: ColumnPlan) -> pl.Expr:
 
 def _is_code(text: pl.Expr) -> pl.Expr:
     """Whether the text has digits behind a leading zero. Only what begins with one is looked at closely."""
-    begins = text.str.starts_with("0") | text.str.starts_with("-0")
-    return pl.when(begins & (text.str.len_bytes() > 1)).then(text).str.contains(r"^-?0\d").fill_null(False)
+    begins = text.str.starts_with("0") & (text.str.len_bytes() > 1) & ~text.str.starts_with("0.")
+    return pl.when(begins).then(text).str.contains(r"^0\d").fill_null(False)
 
 
 def _is_rounded(value: pl.Expr, text: pl.Expr) -> pl.Expr:
