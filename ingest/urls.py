@@ -1,6 +1,6 @@
 from django.urls import path
 
-from . import contract_views, file_views, form_views, views
+from . import contract_views, file_views, form_views, views, watermark_views
 
 app_name = "ingest"
 _jobs = "workflows/<slug:slug>/ingest-jobs/"
@@ -28,5 +28,8 @@ urlpatterns = [
         contract_views.job_contract_change_decide,
         name="job-contract-change-decide",
     ),
+    path(f"{_jobs}<slug:name>/watermarks/", watermark_views.job_watermarks, name="job-watermarks"),
+    path(f"{_jobs}<slug:name>/rewind/", watermark_views.job_rewind, name="job-rewind"),
+    path(f"{_jobs}<slug:name>/late-rows/", watermark_views.job_late_rows, name="job-late-rows"),
     path(f"{_jobs}<slug:name>/schema-history/", contract_views.job_schema_history, name="job-schema-history"),
 ]

@@ -48,6 +48,8 @@ def job_detail(request, slug, name):
 # Parts of the page that are read once they are seen: (id, title, note, name of the address).
 CONTRACT = ("contract", "What changed at the source", "differences that a person decides about", "job-contract-changes")
 SECTIONS = (
+    ("watermarks", "Watermark", "how far the source was read", "job-watermarks"),
+    ("late-rows", "Late rows", "how late they come, and what lag would catch them", "job-late-rows"),
     ("quarantine", "In quarantine", "rows that did not fit, and why", "job-quarantine"),
     ("files", "Files", "that were loaded, told by their content", "job-files"),
     ("schema-history", "How its columns changed", "", "job-schema-history"),
@@ -58,7 +60,10 @@ def _sections(job: IngestJob) -> dict[str, list[dict[str, str]]]:
     """What waits for a decision stands on top; a table that nothing waits for has it at the end."""
     waits = job.contract_changes.filter(status=ContractChange.Status.PENDING).exists()
     has_files = job.source_type in FILES
-    own = [each for each in SECTIONS if each[0] != "files" or has_files]
+    left_out = set() if has_files else {"files"}
+    if job.incremental_mode != "incremental":
+        left_out |= {"watermarks", "late-rows"}
+    own = [each for each in SECTIONS if each[0] not in left_out]
     below = own if waits else [*own, CONTRACT]
     return {"urgent": [_section(job, *CONTRACT)] if waits else [], "sections": [_section(job, *each) for each in below]}
 

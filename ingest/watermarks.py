@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 
@@ -13,12 +13,14 @@ from ops.models import PipelineRun, Step
 from ops.services import JobIsRunning
 from workers.errors import AssayError, InvalidSpec
 from workers.ids import new_run_id
-from workers.lake.state import State, state_of
 from workers.results import StepResult
 from workers.specs import TableTarget, Watermark, Window
 from workers.watermark import Value, is_orderly, json_value, moment_of, python_value
 
 from .models import IngestJob, IngestRun, WatermarkChange
+
+if TYPE_CHECKING:
+    from workers.lake.state import State
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +66,8 @@ def _initial(job: IngestJob) -> Value:
 
 
 def _state(job: IngestJob) -> State:
+    from workers.lake.state import state_of  # brings Polars, which nobody needs who only imports us
+
     return state_of(catalog.lake_uri(job.bronze_name))
 
 

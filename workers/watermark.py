@@ -17,6 +17,9 @@ from .specs import Watermark
 
 Value = str | int | float | None
 _LAG = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
+# How late rows are counted, in seconds: up to a minute, 5, 15, an hour, 6, a day, a week; what is later is “more”.
+LATE_SECONDS = (60, 300, 900, 3600, 21_600, 86_400, 604_800)
+LATER = "more"
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 

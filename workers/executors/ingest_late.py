@@ -10,18 +10,15 @@ import polars as pl
 from ..lake.landing import LandedFile
 from ..lake.table import Table
 from ..specs import IngestSpec
+from ..watermark import LATE_SECONDS, LATER
 from .ingest_incremental import Cursor
 from .ingest_landed import converted_like, scan_landed
-
-# Upper ends in seconds: a minute, 5, 15, an hour, 6, a day, a week; what is later still counts under “more”.
-BUCKETS = (60, 300, 900, 3600, 21_600, 86_400, 604_800)
-MORE = "more"
 
 
 def late_rows(
     cursor: Cursor, new_files: Sequence[str], landed: Sequence[LandedFile], table: Table, spec: IngestSpec
 ) -> dict[str, Any]:
-    """`{caught, missed, buckets: {"900": n}, max_seconds}`, or nothing when nobody was late and nobody looked.
+    """`{caught, missed, max_seconds, buckets: {"900": n}, missed_buckets}`, or nothing when nobody was late or looked.
 
     Late is a row whose value lies before the watermark that was reached when it
     came. Caught rows are in the run's new files; `landed` holds keys and
@@ -37,15 +34,16 @@ def late_rows(
     distances = pl.concat([*frames, *missed]).drop_nulls()
     if not cursor.is_moment:
         return told | ({"max_distance": distances.max()} if distances.len() else {})
-    return told | {"max_seconds": distances.max() or 0.0, "buckets": _buckets(distances)}
+    told |= {"max_seconds": distances.max() or 0.0, "buckets": _buckets(distances)}
+    return told | {"missed_buckets": _buckets(pl.concat(missed))} if told["missed"] else told
 
 
 def _buckets(seconds: pl.Series) -> dict[str, int]:
     counts, before = {}, 0
-    for end in BUCKETS:
+    for end in LATE_SECONDS:
         until = int((seconds <= end).sum())
         counts[str(end)], before = until - before, until
-    counts[MORE] = seconds.len() - before
+    counts[LATER] = seconds.len() - before
     return {end: rows for end, rows in counts.items() if rows}
 
 
