@@ -162,8 +162,11 @@ def misfit(value: Any, dtype: pl.DataType) -> str | None:
     return None if fits else f"“{as_text(value)[:80]}” is no {str(dtype).lower()}"
 
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make an encoder for every value
+
+
 def as_text(value: Any) -> str | None:
     """A JSON value as the text that is parsed when the column has another type."""
     if value is None or isinstance(value, str):
         return value
-    return json.dumps(value, ensure_ascii=False)
+    return _encode(value)
