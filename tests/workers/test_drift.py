@@ -163,10 +163,15 @@ def test_a_misfit_behind_the_sample_is_set_aside_where_some_may_be(job):
 def test_a_whole_number_that_a_float_would_round_is_never_rounded(job):
     job = job()
     job.run(csv("x", 1.5))
-    result = job.run(b"id,x\n" + b"1,2.5\n" * 30_000 + b"2,9007199254740993\n" + b"3,0.30000000000000004\n" * 30_000)
+    result = job.run(
+        b"id,x\n"
+        + b"1,2.5\n" * 30_000
+        + b"2,9007199254740993\n2,23540206882790848\n"
+        + b"3,0.30000000000000004\n" * 30_000
+    )
     assert result.schema_changes == (widened("float64", "string"),)
     values = [row[1] for row in job.rows()]
-    assert {"1.5", "9007199254740993", "0.30000000000000004"} < set(values)
+    assert {"1.5", "9007199254740993", "23540206882790848", "0.30000000000000004"} < set(values)
 
 
 def test_a_merge_widens_and_adds_as_an_append_does(job):

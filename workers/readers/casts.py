@@ -138,7 +138,9 @@ def _is_rounded(value: pl.Expr, text: pl.Expr) -> pl.Expr:
     """Whether the digits before the point are others than the text has. Only long texts are looked at: few are."""
     is_long, whole = text.str.len_bytes() > SURE_DIGITS, pl.Decimal(38, 0)
     written = pl.when(is_long).then(text.str.split_exact(".", 1).struct.field("field_0")).cast(whole, strict=False)
-    return (written != pl.when(is_long).then(value.truncate()).cast(whole, strict=False)).fill_null(False)
+    # By its shortest digits: as which others, and we when the column becomes text, would write it.
+    kept = pl.when(is_long).then(value.truncate()).cast(pl.String).cast(whole, strict=False)
+    return (written != kept).fill_null(False)
 
 
 def _with_point(text: pl.Expr) -> pl.Expr:
