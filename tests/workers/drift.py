@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 
 import polars as pl
@@ -21,6 +22,7 @@ class Job:
     """Each run reads a file of other content."""
 
     def __init__(self, folder: Path, **settings: object) -> None:
+        folder.mkdir(exist_ok=True)
         self.folder, self.settings, self.last = folder, {"write_mode": "append"} | settings, ""
 
     def run(self, content: bytes, **changes: object) -> StepResult:
@@ -54,6 +56,12 @@ def types(result) -> dict[str, str]:
 
 def lines(*records: dict) -> bytes:
     return b"".join(json.dumps(record).encode() + b"\n" for record in records)
+
+
+def parquet(**columns: list) -> bytes:
+    sink = BytesIO()
+    pl.DataFrame(columns).write_parquet(sink)
+    return sink.getvalue()
 
 
 def csv(name: str, *values: object) -> bytes:

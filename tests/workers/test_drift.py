@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
-from io import BytesIO
 
 import polars as pl
 import pytest
 
-from tests.workers.drift import Job, csv, lines, types, widened
+from tests.workers.drift import Job, csv, lines, parquet, types, widened
 from workers.results import SchemaChange
 
 
 @pytest.fixture
 def job(tmp_path):
     return lambda **settings: Job(tmp_path, **settings)
-
-
-def parquet(**columns: list) -> bytes:
-    sink = BytesIO()
-    pl.DataFrame(columns).write_parquet(sink)
-    return sink.getvalue()
 
 
 @pytest.mark.parametrize("write_mode", ["append", "overwrite"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.workers.drift import Job, lines, types, widened
+from tests.workers.drift import Job, lines, parquet, types, widened
 from workers.errors import BadRows, MissingColumns
 from workers.results import ContractChange
 from workers.specs import Column
@@ -107,6 +107,25 @@ def test_a_column_that_vanished_is_null_and_told(job):
         contract("customer_name", "missing", "string", "cust_name"),
         contract("age", "missing", "int64", None),
     )
+
+
+def test_a_column_whose_values_are_those_of_the_one_that_vanished_is_suggested(job):
+    towns = ["Oslo", "Rome", "Bern", "Riga", "Kyiv", "Lima"]
+    job = job()
+    job.run("\n".join(["id,city", *(f"{n},{town}" for n, town in enumerate(towns))]).encode())
+    result = job.run("\n".join(["id,ort,note", *(f"{n},{town},x{n}" for n, town in enumerate(towns))]).encode())
+    assert result.contract_changes == (contract("city", "missing", "string", "ort"),)
+
+
+@pytest.mark.parametrize("schema_mode", ["infer", "user"])
+def test_a_column_that_vanished_from_parquet_is_told_and_from_json_is_not(job, tmp_path, schema_mode):
+    declared = {"schema_mode": schema_mode, "columns": DECLARED if schema_mode == "user" else ()}
+    rows = job(format="parquet", **declared)
+    rows.run(parquet(id=[1], x=[1]))
+    assert rows.run(parquet(id=[2])).contract_changes == (contract("x", "missing", "int64", None),)
+    records = Job(tmp_path / "json", format="ndjson", **declared)
+    records.run(lines({"id": 1, "x": 1}))
+    assert records.run(lines({"id": 2})).contract_changes == ()
 
 
 def test_values_that_became_null_in_a_required_column_are_set_aside_and_told(job):

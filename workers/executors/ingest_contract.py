@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from difflib import SequenceMatcher
 from typing import Any
 
 import polars as pl
 
+from ..lake.table import open_table, table_exists
 from ..readers.casts import ColumnPlan
 from ..readers.infer import infer
 from ..results import ContractChange
@@ -17,6 +18,7 @@ from ..specs import CsvOptions
 EXAMPLES = 5
 LOOKED_AT = 10_000  # values of a column, to tell what they are
 ALIKE = 0.6  # how much of two names must be the same, 0..1
+FEWEST_VALUES, SHARED = 5, 0.5  # different ones, and the share of them that another column must have
 DECIDE = "or decide on the job's page whether the table follows"
 
 
@@ -91,6 +93,24 @@ def similar(name: str, others: Iterable[str]) -> str | None:
     scores = {other: SequenceMatcher(None, _plain(name), _plain(other)).ratio() for other in others}
     best = max(scores, key=scores.__getitem__, default=None)
     return best if best is not None and scores[best] >= ALIKE else None
+
+
+def some_values(uri: str, column: str) -> set[str]:
+    """Texts that the table's column has, of its first rows; none where it has no such column of text."""
+    if not table_exists(uri):
+        return set()
+    table = open_table(uri)
+    if not any(held.name == column and held.type == "string" for held in table.columns):
+        return set()
+    return set(table.scan().select(column).head(LOOKED_AT).collect().to_series().drop_nulls())
+
+
+def overlapping(held: set[str], others: Mapping[str, pl.Series]) -> str | None:
+    """The column of which most values are among those held; None where there are too few to tell."""
+    values = {name: set(texts.drop_nulls()) for name, texts in others.items()}
+    shares = {name: len(own & held) / len(own) for name, own in values.items() if len(own) >= FEWEST_VALUES}
+    best = max(shares, key=shares.__getitem__, default=None)
+    return best if best is not None and shares[best] >= SHARED else None
 
 
 def _plain(name: str) -> str:

@@ -23,7 +23,7 @@ from ..readers.names import PROVENANCE
 from ..results import ContractChange, SchemaChange
 from ..schema import parse_type, type_name
 from ..specs import Column, IngestSpec
-from .ingest_contract import Misfits, as_facts, similar
+from .ingest_contract import Misfits, as_facts, overlapping, similar, some_values
 
 MAX_TOLERANCE = 0.2
 MAX_DIGITS = 38
@@ -118,15 +118,16 @@ def resolve(
     look = _Look(spec, sample, table)
     added = [look.inferred(name) for name in found if name not in names]
     required = [column for column in known if _is_required(column, spec)]
-    _require(required, files, added)
+    _require(required, files, added, look)
+    absent = [column for column in known if column.name not in found]
+    missing = _missing(absent, added, look, table)
     if spec.schema_mode == "user":
-        plans, contract = [look.settled(column) for column in known], [_undeclared(plan, sample) for plan in added]
+        plans, contract = [look.settled(c) for c in known], [*missing, *(_undeclared(plan, sample) for plan in added)]
         notes = _told("Not declared, so not read", [plan.name for plan in added])
     else:
         if not known and not added:
             raise UnreadableSource("The files hold no columns.", hint="Check that they are not empty.")
-        absent = [column for column in known if column.name not in found]
-        plans, contract = [*(look.evolved(column) for column in known), *added], _missing(absent, added, spec, table)
+        plans, contract = [*(look.evolved(column) for column in known), *added], missing
         notes = _told("Not in the files, so null", [column.name for column in absent])
     planned = {plan.name for plan in plans}
     keeps_rows = spec.write_mode != "overwrite"
@@ -224,6 +225,15 @@ class _Look:
         return replace(plan, type=kind, formats=formats if kind in ("date", "timestamp", "timestamptz") else (),
                        strip=plan.strip and kind != "string", is_parsed=False, is_exact=True)  # fmt: skip
 
+    def gone(self, column: Column, added: Sequence[ColumnPlan]) -> ContractChange:
+        """A column that is missing; `new` is the one that it may have become, by its name or its values."""
+        alike = [plan.name for plan in added if join(column.type, plan.type) == spelled(column.type)]
+        found = similar(column.name, alike)
+        if found is None and column.type == "string" and alike:
+            held = some_values(self.spec.target.uri, column.name)
+            found = overlapping(held, {name: self.sample.rows.get_column(name) for name in alike})
+        return ContractChange(column=column.name, change="missing", old=column.type, new=found)
+
     def _join(self, plan: ColumnPlan, found: str, texts: pl.Series | None = None) -> str | None:
         if plan.type == "int64" and found == "float64" and plan.name not in self._inexact:
             return "float64"
@@ -311,12 +321,12 @@ def _is_required(column: Column, spec: IngestSpec) -> bool:
     return is_listed or not column.nullable
 
 
-def _require(columns: Sequence[Column], files: Sequence[PlainFile], added: Sequence[ColumnPlan]) -> None:
+def _require(columns: Sequence[Column], files: Sequence[PlainFile], added: Sequence[ColumnPlan], look: _Look) -> None:
     for file in files:
         missing = [column for column in columns if column.name not in file.header]
         if not missing:
             continue
-        changes = [_gone(column, added) for column in missing]
+        changes = [look.gone(column, added) for column in missing]
         likely = [f"{change.column} is now {change.new}" for change in changes if change.new]
         names = [column.name for column in missing]
         raise MissingColumns(
@@ -331,18 +341,12 @@ def _require(columns: Sequence[Column], files: Sequence[PlainFile], added: Seque
 
 
 def _missing(
-    absent: Iterable[Column], added: Sequence[ColumnPlan], spec: IngestSpec, table: KnownTable
+    absent: Iterable[Column], added: Sequence[ColumnPlan], look: _Look, table: KnownTable
 ) -> list[ContractChange]:
-    """Columns of the table that no file has; in formats whose records name their values that alone means nothing."""
+    """Columns of the table that no file has. JSON leaves out what has no value, so there that alone means nothing."""
     held = {column.name for column in table.columns}
-    changes = [_gone(column, added) for column in absent if column.name in held]
-    return [change for change in changes if change.new or not READERS[spec.format].SELF_DESCRIBING]
-
-
-def _gone(column: Column, added: Sequence[ColumnPlan]) -> ContractChange:
-    """`new` is the column that it may have become."""
-    alike = [plan.name for plan in added if join(column.type, plan.type) == spelled(column.type)]
-    return ContractChange(column=column.name, change="missing", old=column.type, new=similar(column.name, alike))
+    changes = [look.gone(column, added) for column in absent if column.name in held]
+    return [change for change in changes if change.new or look.spec.format not in ("json", "ndjson")]
 
 
 def _undeclared(plan: ColumnPlan, sample: Sample) -> ContractChange:
