@@ -52,34 +52,40 @@ def _changes(request: HttpRequest, job: IngestJob, **more: Any) -> HttpResponse:
     for change in changes:
         change.job = job
     pending = [change for change in changes if change.status == ContractChange.Status.PENDING]
+    # The same for all of them, so it is asked once.
+    downstream = contract_changes.downstream(pending[0], request.user) if pending else []
+    names = _names_in_table(request.user, job) if pending else []
     context = {
         "job": job,
-        "pending": [_shown(request.user, change, changes) for change in pending],
+        "pending": [_shown(request.user, change, changes, names) | {"downstream": downstream} for change in pending],
         "decided": [change for change in changes if change.status != ContractChange.Status.PENDING][:DECIDED_SHOWN],
         **more,
     }
     return render(request, "ingest/partials/contract_changes.html", context)
 
 
-def _shown(user, change: ContractChange, others: list[ContractChange]) -> dict[str, Any]:
+def _shown(user, change: ContractChange, others: list[ContractChange], names: list[str]) -> dict[str, Any]:
     return {
         "change": change,
         "examples": examples_for(user, change),
         "if_accepted": contract_changes.consequence(change),
-        "downstream": contract_changes.downstream(change, user),
         "is_gone": change.change in (ContractChange.Change.MISSING, ContractChange.Change.REQUIRED),
-        "columns": _other_names(user, change, others),
+        "columns": _other_names(change, others, names),
     }
 
 
-def _other_names(user, change: ContractChange, others: list[ContractChange]) -> list[str]:
+def _other_names(change: ContractChange, others: list[ContractChange], names: list[str]) -> list[str]:
     """What the column may be mapped to: the table's columns, or, of one that is gone, what is new at the source."""
     if change.change == ContractChange.Change.MISSING:
         added = [other.column for other in others if other.change == ContractChange.Change.ADDED]
         return list(dict.fromkeys([change.new] * bool(change.new) + added))
-    dataset = Dataset.objects.visible_to(user).filter(name=change.job.bronze_name).first()
+    return [name for name in names if name != change.column]
+
+
+def _names_in_table(user, job: IngestJob) -> list[str]:
+    dataset = Dataset.objects.visible_to(user).filter(name=job.bronze_name).first()
     names = [column["name"] for column in (dataset.columns if dataset else ())]
-    return [name for name in names if not name.startswith("_") and name != change.column]
+    return [name for name in names if not name.startswith("_")]
 
 
 @login_required

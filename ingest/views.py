@@ -20,7 +20,7 @@ from workers.errors import AssayError
 from . import quarantine, services
 from .form_views import job_or_404
 from .forms import FILES, WindowForm
-from .models import ContractChange, IngestJob
+from .models import ContractChange, IncrementalMode, IngestJob
 from .quarantine_file import FORMATS, as_download
 from .words import in_words
 
@@ -48,8 +48,8 @@ def job_detail(request, slug, name):
 # Parts of the page that are read once they are seen: (id, title, note, name of the address).
 CONTRACT = ("contract", "What changed at the source", "differences that a person decides about", "job-contract-changes")
 SECTIONS = (
-    ("watermarks", "Watermark", "how far the source was read", "job-watermarks"),
-    ("late-rows", "Late rows", "how late they come, and what lag would catch them", "job-late-rows"),
+    ("watermark", "Watermark", "how far the source was read", "job-watermarks"),
+    ("lateness", "Late rows", "how late they come, and what lag would catch them", "job-late-rows"),
     ("quarantine", "In quarantine", "rows that did not fit, and why", "job-quarantine"),
     ("files", "Files", "that were loaded, told by their content", "job-files"),
     ("schema-history", "How its columns changed", "", "job-schema-history"),
@@ -57,15 +57,14 @@ SECTIONS = (
 
 
 def _sections(job: IngestJob) -> dict[str, list[dict[str, str]]]:
-    """What waits for a decision stands on top; a table that nothing waits for has it at the end."""
+    """What waits for a decision stands on top; where nothing waits, what was decided stands at the end."""
     waits = job.contract_changes.filter(status=ContractChange.Status.PENDING).exists()
-    has_files = job.source_type in FILES
-    left_out = set() if has_files else {"files"}
-    if job.incremental_mode != "incremental":
-        left_out |= {"watermarks", "late-rows"}
-    own = [each for each in SECTIONS if each[0] not in left_out]
-    below = own if waits else [*own, CONTRACT]
-    return {"urgent": [_section(job, *CONTRACT)] if waits else [], "sections": [_section(job, *each) for each in below]}
+    left_out = set() if job.source_type in FILES else {"files"}
+    if job.incremental_mode != IncrementalMode.INCREMENTAL:
+        left_out |= {"watermark", "lateness"}
+    parts = [part for part in (*SECTIONS, CONTRACT) if part[0] not in left_out]
+    urgent = [parts.pop()] if waits else []
+    return {"urgent": [_section(job, *part) for part in urgent], "sections": [_section(job, *part) for part in parts]}
 
 
 def _section(job: IngestJob, key: str, title: str, note: str, name: str) -> dict[str, str]:
