@@ -169,7 +169,7 @@ class IngestJobForm(ColumnFields, forms.ModelForm):
             "api_format": job.format if job.source_type == SourceType.API else "json",
             "key_columns": ", ".join(job.key_columns),
             "watermark_start": "" if job.last_watermark_value is None else str(job.last_watermark_value),
-            "bad_row_percent": round(job.bad_row_threshold * 100, 4),
+            "bad_row_percent": f"{round(job.bad_row_threshold * 100, 4):g}",
         }
 
     @property
