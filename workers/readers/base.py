@@ -81,6 +81,7 @@ class PlainFile:
     records_before: int = 0  # what `_line` counts before the first record: skipped lines and the header
     gaps: Path | None = None  # int64 each: how many records stand before each row of a sheet that was empty
     has_quotes: bool = False
+    is_even: bool = False  # CSV without quotes that has no short line: its delimiters, counted, say so
     rows: int | None = None
     rejected: tuple[Path, ...] = ()  # Parquet files of `REJECTED`
     examined: PlainFile | None = None  # the file that the exact look was at, if this is its clean copy

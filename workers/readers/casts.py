@@ -125,7 +125,7 @@ def _parsed(text: pl.Expr, dtype: pl.DataType, plan: ColumnPlan) -> pl.Expr:
         inexact = text.str.contains(rf"\.\d{{{dtype.scale}}}\d*[1-9]|[eE]-")
         return pl.when(~inexact).then(text.cast(dtype, strict=False))
     value = text.cast(dtype, strict=False)
-    return pl.when(~_is_rounded(value, text)).then(value) if plan.is_exact and dtype == pl.Float64 else value
+    return pl.when(~_is_rounded(text)).then(value) if plan.is_exact and dtype == pl.Float64 else value
 
 
 def _is_code(text: pl.Expr) -> pl.Expr:
@@ -134,13 +134,21 @@ def _is_code(text: pl.Expr) -> pl.Expr:
     return pl.when(begins).then(text).str.contains(r"^0\d").fill_null(False)
 
 
-def _is_rounded(value: pl.Expr, text: pl.Expr) -> pl.Expr:
-    """Whether the digits before the point are others than the text has. Only long texts are looked at: few are."""
-    is_long, whole = text.str.len_bytes() > SURE_DIGITS, pl.Decimal(38, 0)
-    written = pl.when(is_long).then(text.str.split_exact(".", 1).struct.field("field_0")).cast(whole, strict=False)
-    # By its shortest digits: as which others, and we when the column becomes text, would write it.
-    kept = pl.when(is_long).then(value.truncate()).cast(pl.String).cast(whole, strict=False)
-    return (written != kept).fill_null(False)
+def _is_rounded(text: pl.Expr) -> pl.Expr:
+    """Whether the digits before the point are others as a number than the text has."""
+    return text.map_batches(_are_rounded, return_dtype=pl.Boolean(), is_elementwise=True)
+
+
+def _are_rounded(texts: pl.Series) -> pl.Series:
+    """Looks at the long texts only: they are few, and all that is asked of them costs ten times what the cast does."""
+    told = pl.repeat(False, len(texts), eager=True).alias(texts.name)
+    places = (texts.str.len_bytes() > SURE_DIGITS).fill_null(False).arg_true()
+    if places.is_empty():
+        return told
+    long, whole = texts.gather(places), pl.Decimal(38, 0)
+    written = long.str.split_exact(".", 1).struct.field("field_0").cast(whole, strict=False)
+    read = long.cast(pl.Float64, strict=False).truncate().cast(whole, strict=False)
+    return told.scatter(places, (written != read).fill_null(False))
 
 
 def _with_point(text: pl.Expr) -> pl.Expr:

@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 
 from ..errors import UnreadableSource
 from ..specs import CsvOptions, IngestSpec
@@ -83,6 +84,7 @@ def _open(file: PlainFile, spec: IngestSpec) -> PlainFile:
         data_line=_lines_before(file.path, offset),
         records_before=options.skip_rows + options.has_header,
         has_quotes=has_quotes,
+        is_even=not has_quotes and _is_even(file.path, offset, len(header), options),
     )
 
 
@@ -140,9 +142,11 @@ class _Look:
                 source.readline()  # the rest of some record
                 self.rows += _rows(source, dialect, width, limit // 4, start + PART_BYTES)
         sign = dialect.quote.decode()
-        self.is_suspect = self.is_suspect or any(
-            not row[-1] or (file.has_quotes and any(sign in value or "\n" in value for value in row))
-            for row in self.rows
+        ends_empty = not file.is_even and any(not row[-1] for row in self.rows)
+        self.is_suspect = (
+            self.is_suspect
+            or ends_empty
+            or any(file.has_quotes and any(sign in value or "\n" in value for value in row) for row in self.rows)
         )
 
     def _read_head(self, source: io.BufferedReader, dialect: Dialect, width: int, limit: int, name: str) -> None:
@@ -226,7 +230,7 @@ def _suspect(file: PlainFile, plans: Sequence[ColumnPlan], options: CsvOptions) 
     column they make a bad value, and a bad value in a file with quotes always
     gets a second look.)
     """
-    if file.is_exact:
+    if file.is_exact or file.is_even:
         return pl.lit(False).alias(SUSPECT)
     last = pl.col(file.header[-1])
     signs = [last.is_null() if "" in options.null_values else last.is_null() | (last == "")]
@@ -268,6 +272,31 @@ def _contains(path: Path, sign: bytes) -> bool:
             return False
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             return content.find(sign) >= 0
+
+
+def _is_even(path: Path, offset: int, width: int, options: CsvOptions) -> bool:
+    """Whether every line is a record of this width: proven by counting, where nulls at the end of lines ask for it.
+
+    Polars refuses a line with too many fields, so a file with as many
+    delimiters as all its lines need has none with too few.
+    """
+    with path.open("rb") as file:
+        file.seek(offset)
+        if width < 2 or not _null_at_end(options).search(file.read(HEAD_BYTES)):
+            return False
+        file.seek(offset)
+        lines, delimiters, last = 0, 0, b"\n"
+        while chunk := file.read(HEAD_BYTES):
+            signs = pl.from_arrow(pa.Array.from_buffers(pa.uint8(), len(chunk), [None, pa.py_buffer(chunk)]))
+            lines += (signs == ord("\n")).sum()
+            delimiters += (signs == ord(options.delimiter)).sum()
+            last = chunk[-1:]
+        return delimiters == (lines + (last != b"\n")) * (width - 1)
+
+
+def _null_at_end(options: CsvOptions) -> re.Pattern[bytes]:
+    nulls = b"|".join(re.escape(text.encode()) for text in ("", *options.null_values))
+    return re.compile(rb"%b(?:%b)\r?\n" % (re.escape(options.delimiter.encode()), nulls))
 
 
 def _lines_before(path: Path, offset: int) -> int:
