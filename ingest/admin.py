@@ -8,8 +8,11 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownF
 from unfold.decorators import display
 
 from assay.common.admin import STATUS_LABELS, ModelAdmin, ReadOnlyAdmin, run_now
+from assay.common.pages import tell
 from ops import services
+from workers.errors import AssayError
 
+from . import watermarks
 from .models import ContractChange, ErrorHandling, IngestJob, IngestRun, LoadedFile, Upload, WatermarkChange
 from .validation import use_problems
 
@@ -72,6 +75,13 @@ class IngestJobAdmin(SimpleHistoryAdmin, ModelAdmin):
 
     def get_readonly_fields(self, request, obj=None):
         return ("workflow", "name") if obj else ()
+
+    def save_model(self, request, job, form, change):
+        super().save_model(request, job, form, change)
+        try:
+            watermarks.adopt(job, request.user)
+        except AssayError as error:
+            tell(request, error)
 
     def view_on_site(self, job) -> str:
         return reverse("ingest:job-detail", args=[job.workflow.slug, job.name])

@@ -1,6 +1,9 @@
 """What the pages tell of watermarks and late rows."""
 
+import json
+
 import pytest
+from django.urls import reverse
 
 from ingest import late_rows
 from ingest.models import IngestRun, WatermarkChange
@@ -89,3 +92,18 @@ def test_who_may_not_change_jobs_has_no_form_for_it(client, django_user_model, o
     client.force_login(django_user_model.objects.create_user("viewer"))
     assert "<form" not in client.get(f"{PLACE}watermarks/").content.decode()
     assert client.post(f"{PLACE}rewind/", {"value": ""}).status_code == 403
+
+
+@pytest.mark.django_db
+def test_a_value_that_is_written_in_the_admin_is_a_change_like_any_other(client, engineer, orders):
+    client.force_login(engineer)
+    address = reverse("admin:ingest_ingestjob_change", args=[orders.pk])
+    shown = client.get(address).context["adminform"].form
+    values = {name: shown.get_initial_for_field(field, name) for name, field in shown.fields.items()}
+    values = {name: value for name, value in values.items() if value not in (None, False)}
+    values = {name: value if isinstance(value, str | bool) else json.dumps(value) for name, value in values.items()}
+    answer = client.post(address, values | {"last_watermark_value": '"2026-11-01T00:00:00"'})
+    assert answer.status_code == 302, answer.context["adminform"].form.errors
+    assert [(change.value, change.changed_by) for change in orders.watermarks.all()] == [
+        ("2026-11-01T00:00:00", engineer)
+    ]
