@@ -94,7 +94,9 @@ def cursor_of(spec: IngestSpec, plans: Iterable[ColumnPlan], found: Iterable[str
     wanted = spec.renames.get(spec.watermark.column, spec.watermark.column)
     present = list(found)
     plan = next((plan for plan in plans if plan.name.lower() == wanted.lower()), None)
-    if plan is None or plan.name not in present:
+    # Records that name their values leave out what they have none of, and no records name nothing.
+    may_be_absent = spec.format in ("json", "ndjson")
+    if plan is None or (plan.name not in present and not may_be_absent):
         raise MissingColumns(
             f"The source has no column {wanted}, the watermark of this job. It has: {', '.join(present)}.",
             hint="Choose one of the source's columns as watermark_column, or load in full.",

@@ -217,3 +217,24 @@ def test_a_watermark_of_another_kind_than_the_column_is_explained(by_number):
     by_number.initial = "yesterday"
     with pytest.raises(InvalidSpec, match="at 'yesterday', which is no int64"):
         by_number.run(FIRST)
+
+
+@pytest.mark.parametrize("write_mode", ["append", "merge"])
+@pytest.mark.parametrize("nothing", ["[]", '{"items": [], "more": false}'])
+def test_an_api_that_has_nothing_new_sends_no_column_either(by_number, nothing, write_mode):
+    job = by_number.but(
+        format="json", records_path="items" if "items" in nothing else "", write_mode=write_mode, key_columns=("id",)
+    )
+    records = '[{"id": 1, "at": 10, "note": "a"}]'
+    job.run(f'{{"items": {records}}}' if "items" in nothing else records, schema_mode="infer", columns=())
+    result = job.run(nothing, schema_mode="infer", columns=())
+    assert (result.rows_read, result.watermark) == (0, 10)
+    assert job.rows == [(1, 10, "a")]
+
+
+def test_json_that_leaves_out_what_has_no_value_is_known_again_and_told_apart(by_number):
+    job = by_number.but(format="ndjson", schema_mode="infer", columns=())
+    job.run('{"id": 1, "at": 10, "note": "a"}\n{"id": 2, "at": 10}\n')
+    result = job.run('{"id": 1, "at": 10}\n{"id": 2, "at": 10}\n')
+    assert result.skipped == {"already_loaded": 1}
+    assert job.rows == sorted([(1, 10, "a"), (2, 10, None), (1, 10, None)], key=repr)
