@@ -94,6 +94,17 @@ def test_a_look_at_the_first_page_tells_what_came_and_what_would_come_next(tmp_p
     assert len(api_server.seen) == 1
 
 
+def test_a_look_offers_the_lists_that_there_are_where_the_path_leads_to_none(tmp_path, api_server):
+    pagination = {"type": "cursor", "next_token_path": "meta"}
+    source = {"url": f"{api_server.url}/cursor", "pagination": pagination}
+    told = try_request(api_spec(tmp_path, source, records_path="rows"), HERE)
+    assert told["lists"] == {"data.items": 3}
+    assert "has nothing at rows" in told["error"]["message"]
+    told = try_request(api_spec(tmp_path, source), HERE)
+    assert told["records"] == 3
+    assert told["error"]["message"].endswith("has no text or number at meta.")
+
+
 @pytest.mark.parametrize(
     ("url", "code"),
     [

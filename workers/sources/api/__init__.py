@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -140,25 +141,36 @@ def try_request(spec: IngestSpec, access: Access) -> dict[str, Any]:
 
     `{url, seconds, headers, body_start, bytes, records, lists, next}`; `lists`
     are the paths at which the answer has lists, with their length; `next`
-    tells in words what would be asked for after it. Or `{error}`.
+    tells in words what would be asked for after it. With `error` where
+    something is wrong, and then only what is known: an answer without records
+    at `records_path` is shown all the same, so that another can be chosen.
     """
+    told = _tried(spec, access)
+    has_nothing_to_show = "body_start" not in told and told["error"]["code"] == UnreadableSource.code
+    if spec.records_path and has_nothing_to_show:
+        again = _tried(replace(spec, records_path=""), access)
+        told = {**again, "records": None, "next": "", "error": told["error"]} if "body_start" in again else told
+    return told
+
+
+def _tried(spec: IngestSpec, access: Access) -> dict[str, Any]:
     try:
         client = Client(spec, access)
     except AssayError as error:
         return {"error": error.as_dict()}
-    started = time.monotonic()
+    started, told = time.monotonic(), {"url": client.address}
     try:
         page = client.fetch(Ask())
-        return _shown(client, page, time.monotonic() - started)
+        told = _shown(client, page, time.monotonic() - started)
+        return told | {"next": _told_next(client, client.pager.after(Ask(), page))}
     except AssayError as error:
-        return {"url": client.address, "error": error.as_dict()}
+        return told | {"error": error.as_dict()}
     finally:
         client.close()
 
 
 def _shown(client: Client, page: Page, seconds: float) -> dict[str, Any]:
     start = page.content.read(SHOWN_BYTES).decode("utf-8", "replace")
-    following = client.pager.after(Ask(), page)
     return {
         "url": page.address,
         "status": 200,
@@ -170,7 +182,6 @@ def _shown(client: Client, page: Page, seconds: float) -> dict[str, Any]:
         "bytes": page.size,
         "records": page.count,
         "lists": dict(_lists(page.document)),
-        "next": _told_next(client, following),
     }
 
 
