@@ -41,11 +41,15 @@ class Loading:
     lag: str = ""
     initial: Any = None
     changes: dict[str, Any] = field(default_factory=dict)  # of the spec
+    lake: str = ""  # empty: in the folder
+
+    def __post_init__(self) -> None:
+        self.lake = self.lake or f"{self.folder}/lake"
 
     @property
     def target(self) -> TableTarget:
         partition_by = ("_ingest_date",) if self.changes.get("partitioned") else ()
-        return TableTarget(dataset="bronze.w.j", uri=f"{self.folder}/lake/bronze/w/j", partition_by=partition_by)
+        return TableTarget(dataset="bronze.w.j", uri=f"{self.lake}/bronze/w/j", partition_by=partition_by)
 
     def spec(self, rows: Iterable[Sequence[Any]] | str, **changes: Any) -> IngestSpec:
         run_id = later_id()
@@ -57,8 +61,8 @@ class Loading:
             "job": "j",
             "source": FilesSource(files=(SourceFile(uri=str(path), name="f.csv"),)),
             "format": "csv",
-            "landing_uri": f"{self.folder}/lake/landing/w/j",
-            "quarantine_uri": f"{self.folder}/lake/quarantine/w/j",
+            "landing_uri": f"{self.lake}/landing/w/j",
+            "quarantine_uri": f"{self.lake}/quarantine/w/j",
             "target": self.target,
             "schema_mode": "user",
             "columns": tuple(Column(name=name, type=kind) for name, kind in self.columns.items()),
