@@ -164,7 +164,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault == "html":
             body = b"<html>We are down for maintenance.</html>"
         elif fault == "bomb":
-            return self._send(200, gzip.compress(b" " * 300_000_000, 1), {"Content-Encoding": "gzip"})
+            return self._send(200, gzip.compress(bytes(20_000_000), 1), {"Content-Encoding": "gzip"})
         elif fault == "stall":
             time.sleep(3)
         if fault in ("drop", "truncated"):
