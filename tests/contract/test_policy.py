@@ -1,5 +1,7 @@
 """Whoever may see nothing sees nothing, at every address of the document: a new one without the policy fails here."""
 
+import sqlite3
+
 import pytest
 from rest_framework.test import APIClient
 
@@ -8,7 +10,7 @@ OPEN = {"/api/schema/", "/api/auth/token/"}
 
 
 @pytest.fixture
-def things(shop, upload, make):
+def things(shop, upload, make, settings):
     """Something behind every kind of address: `{prefix: the value of its last parameter}`."""
     file = upload("orders.csv", b"id,day\n1,2026-11-01\n")
     job = {"name": "orders", "source_type": "file_upload", "config": {"file": {"upload": file}}}
@@ -25,7 +27,11 @@ def things(shop, upload, make):
     made = make(f"{shop}/silver-jobs/fact/run/?wait=30", {}, 200)
     mart = {**job, "name": "mart", "dataset_type": "mart", "sql_text": "select id from fact"}
     make(f"{shop}/gold-jobs/", {**mart, "inputs": [{"dataset": "silver.shop.fact"}]})
+    database = settings.ASSAY_LOCAL_SOURCE_ROOTS[0] / "shop.sqlite"
+    sqlite3.connect(database).execute("CREATE TABLE orders (id INTEGER)").connection.close()
+    make("/api/connections/", {"name": "local", "kind": "sqlite", "database": str(database)})
     return {
+        "/api/connections/": "local",
         "/api/workflows/{slug}/ingest-jobs/": "orders",
         "/api/workflows/{slug}/silver-jobs/": "fact",
         "/api/workflows/{slug}/gold-jobs/": "mart",
