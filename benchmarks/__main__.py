@@ -4,7 +4,7 @@ import argparse
 import subprocess
 import sys
 
-BENCHMARKS = ("ingest_files", "apis", "sql_job", "orchestration", "idle")
+BENCHMARKS = ("ingest_files", "databases", "apis", "sql_job", "orchestration", "idle")
 
 
 def main() -> int:

@@ -20,8 +20,8 @@ from ...schema import parse_type
 from .base import Batch, DbColumn, Misfit
 
 FILE_BYTES = 512 << 20
-GROUP_BYTES = 32 << 20  # of Arrow's memory
-GROUP_ROWS = 250_000
+GROUP_BYTES = 16 << 20  # of Arrow's memory
+GROUP_ROWS = 100_000
 ENCODING = {"compression": "zstd", "compression_level": 1}  # as quick as snappy, and half the bytes to hash and copy
 FEW = 0.1  # of the first texts of a column are different: a dictionary saves more than it costs
 # What the converters raise where a value does not fit.
