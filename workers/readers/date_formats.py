@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import polars as pl
 
@@ -12,6 +13,7 @@ DATES = (
 )  # fmt: skip
 TIMES = ("%H:%M:%S", "%H:%M:%S%.f", "%H:%M")
 ZONE = "%#z"
+PROBED = 20
 MAX_SHAPES = 20  # a column of more kinds of values than that is text
 
 
@@ -53,12 +55,15 @@ def formats_for(
     no other format could read as many and mean other days.
     """
     known = known_formats(type_) if known is None else known
-    if not given and not known:
-        return ()
-    if values.is_empty():
+    if values.is_empty() or not (given or known):
         return tuple(given)
+    shapes = values.str.replace_all(r"\d{4}", "Y").str.replace_all(r"\d+", "9").str.replace_all("[A-Za-z]+", "a")
+    likely = _likely(values, shapes)
+    days = likely(DATES) if known and type_ == "timestamp" else []
+    known = likely(known)
     best: tuple[tuple[str, ...], int] = ((), len(values) + 1)
-    for choose in (lambda: tuple(given), lambda: _single(values, known), lambda: _mixed(values, type_, given, known)):
+    mixed = partial(_mixed, values, shapes, given, [*known, *days])
+    for choose in (lambda: tuple(given), lambda: _single(values, known), mixed):
         if formats := choose():
             best = min(best, (formats, _misfits(values, formats)), key=lambda choice: choice[1])
         if best[1] == 0:
@@ -66,12 +71,17 @@ def formats_for(
     return best[0] if best[1] <= tolerance * len(values) else ()
 
 
+def _likely(values: pl.Series, shapes: pl.Series) -> Callable[[Sequence[str]], list[str]]:
+    """Tells the formats that read some of the first values, or of the first of each shape: most read none at all."""
+    firsts = values.filter(shapes.is_first_distinct()).head(MAX_SHAPES)
+    probe = pl.concat([values.head(PROBED), firsts])
+    return lambda formats: [fmt for fmt in formats if _parse(probe, fmt).null_count() < len(probe)]
+
+
 def _single(values: pl.Series, known: Sequence[str]) -> tuple[str, ...]:
     """The format that reads most values; none when two read as many and disagree on what they mean."""
-    probe = values.head(20)
-    likely = [fmt for fmt in known if _parse(probe, fmt).null_count() < len(probe)]
-    parsed = {fmt: _parse(values, fmt) for fmt in likely}
-    best = sorted(likely, key=lambda fmt: parsed[fmt].null_count())
+    parsed = {fmt: _parse(values, fmt) for fmt in known}
+    best = sorted(known, key=lambda fmt: parsed[fmt].null_count())
     if not best:
         return ()
     ties = [fmt for fmt in best if parsed[fmt].null_count() == parsed[best[0]].null_count()]
@@ -79,14 +89,11 @@ def _single(values: pl.Series, known: Sequence[str]) -> tuple[str, ...]:
     return (ties[0],) if agree else ()
 
 
-def _mixed(values: pl.Series, type_: str, given: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+def _mixed(values: pl.Series, shapes: pl.Series, given: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
     """A format for each shape of values, the most frequent shapes first."""
-    shapes = values.str.replace_all(r"\d{4}", "Y").str.replace_all(r"\d+", "9").str.replace_all("[A-Za-z]+", "a")
     counts = shapes.value_counts(sort=True, name="values")
-    if len(counts) > MAX_SHAPES:
+    if len(counts) > MAX_SHAPES or not (given or known):
         return ()
-    if known and type_ == "timestamp":
-        known = (*known, *DATES)
     chosen = [_of_shape(values.filter(shapes == shape), given, known) for shape in counts.to_series(0)]
     found = list(dict.fromkeys(fmt for fmt in chosen if fmt))
     return tuple(sorted(found, key=lambda fmt: given.index(fmt) if fmt in given else len(given)))
