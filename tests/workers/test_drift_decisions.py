@@ -32,8 +32,8 @@ def told(caught) -> list[dict]:
     [
         ({"x": "2026-01-02T03:04:05"}, {"x": 7}, "timestamp", "int64", "7"),
         ({"x": True}, {"x": 7}, "boolean", "int64", "7"),
-        ({"x": {"a": 1}}, {"x": "flat"}, "struct<a: int64>", "string", "flat"),
-        ({"x": {"a": 1}}, {"x": {"a": {"b": 1}}}, "struct<a: int64>", "string", '{"a": {"b": 1}}'),
+        ({"x": {"a": 1}}, {"x": "flat"}, "struct<a: int64>", "json", "flat"),
+        ({"x": {"a": 1}}, {"x": {"a": {"b": 1}}}, "struct<a: int64>", "json", '{"a": {"b": 1}}'),
         ({"x": "text"}, {"x": {"a": 1}}, "string", "struct<a: int64>", '{"a":1}'),
         ({"x": 1}, {"x": [1]}, "int64", "list<int64>", "[1]"),
     ],
@@ -50,6 +50,14 @@ def test_what_the_lattice_does_not_join_is_set_aside_and_waits_for_a_decision(
     assert [c.new for c in result.contract_changes] == [new]
     assert [value.replace(" ", "") for value in result.contract_changes[0].examples] == [example.replace(" ", "")]
     assert [(row["_column"], row["_rule"], row["_wanted_type"]) for row in job.quarantined()] == [("x", "type", old)]
+
+
+def test_objects_among_numbers_widen_nothing(job):
+    job = job(format="ndjson", **TO_QUARANTINE)
+    job.run(lines({"id": 1, "x": 1}))
+    result = job.run(lines({"id": 2, "x": 2}, {"id": 3, "x": {"a": 1}}))
+    assert (types(result)["x"], result.quarantined_rows) == ("int64", 1)
+    assert result.contract_changes == (contract("x", "type", "int64", "json", '{"a": 1}', rows=1),)
 
 
 def test_a_job_that_allows_no_bad_row_fails_with_the_change_in_its_error(job):
@@ -83,6 +91,14 @@ def test_a_declared_schema_never_changes(job):
         contract("x", "type", "int64", "float64", "1.5", rows=1),
     )
     assert job.rows() == [(1, 1), (2, 2)]
+
+
+def test_a_new_key_inside_of_a_declared_struct_is_left_out_and_told(job):
+    columns = (Column(name="id", type="int64"), Column(name="x", type="struct<a: int64>"))
+    job = job(format="ndjson", schema_mode="user", columns=columns)
+    result = job.run(lines({"id": 1, "x": {"a": 1, "b": "new"}}, {"id": 2, "x": {}}))
+    assert result.contract_changes == (contract("x", "type", "struct<a: int64>", "struct<a: int64, b: string>"),)
+    assert job.rows() == [(1, {"a": 1}), (2, {"a": None})]
 
 
 @pytest.mark.parametrize("schema_mode", ["infer", "user"])

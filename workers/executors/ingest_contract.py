@@ -19,6 +19,7 @@ EXAMPLES = 5
 LOOKED_AT = 10_000  # values of a column, to tell what they are
 ALIKE = 0.6  # how much of two names must be the same, 0..1
 FEWEST_VALUES, SHARED = 5, 0.5  # different ones, and the share of them that another column must have
+NESTED = r"^[\[{]"  # how the text of an object or a list begins
 DECIDE = "or decide on the job's page whether the table follows"
 
 
@@ -70,6 +71,8 @@ def _counted(refused: pl.LazyFrame) -> Iterable[tuple[str, str, int, list[str]]]
 def _change(plan: ColumnPlan, rule: str, values: pl.Series) -> ContractChange:
     if rule == "not_null":
         return ContractChange(column=plan.name, change="required", old=f"{plan.type}, required", new=plan.type)
+    if plan.is_nested or values.str.contains(NESTED).any():
+        return ContractChange(column=plan.name, change="type", old=plan.type, new="json")
     found = infer(values, 0.2, CsvOptions(decimal=plan.decimal)).type
     # Text of the wanted type, in a form that it is not read in: another format of dates.
     return ContractChange(column=plan.name, change="type", old=plan.type, new="string" if found == plan.type else found)

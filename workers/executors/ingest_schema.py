@@ -23,8 +23,9 @@ from ..readers.names import PROVENANCE
 from ..results import ContractChange, SchemaChange
 from ..schema import parse_type, type_name
 from ..specs import Column, IngestSpec
-from .ingest_contract import Misfits, as_facts, overlapping, similar, some_values
+from .ingest_contract import NESTED, Misfits, as_facts, overlapping, similar, some_values
 
+JSON = ("json", "ndjson")
 MAX_TOLERANCE = 0.2
 MAX_DIGITS = 38
 EXACT_NUMBER = r"^-?(?:0|[1-9]\d*)(?:\.\d+)?$"
@@ -123,6 +124,7 @@ def resolve(
     missing = _missing(absent, added, look, table)
     if spec.schema_mode == "user":
         plans, contract = [look.settled(c) for c in known], [*missing, *(_undeclared(plan, sample) for plan in added)]
+        contract += filter(None, map(look.unread_parts, known))
         notes = _told("Not declared, so not read", [plan.name for plan in added])
     else:
         if not known and not added:
@@ -217,7 +219,10 @@ class _Look:
             kind = self._join(plan, type_name(plan.source))
             return replace(plan, type=kind) if kind not in (None, plan.type) else None
         # Of the misfits a few may again be no value of anything.
-        found = infer(misfits, min(self.tolerance * rows / count, MAX_TOLERANCE), self.spec.csv)
+        share = min(self.tolerance * rows / count, MAX_TOLERANCE)
+        if self.spec.format in JSON and misfits.str.contains(NESTED).mean() > share:
+            return None
+        found = infer(misfits, share, self.spec.csv)
         kind = self._join(plan, found.type, misfits)
         formats = tuple(dict.fromkeys((*plan.formats, *found.formats)))
         if kind is None or (kind == plan.type and formats == plan.formats):
@@ -233,6 +238,16 @@ class _Look:
             held = some_values(self.spec.target.uri, column.name)
             found = overlapping(held, {name: self.sample.rows.get_column(name) for name in alike})
         return ContractChange(column=column.name, change="missing", old=column.type, new=found)
+
+    def unread_parts(self, column: Column) -> ContractChange | None:
+        """What a declared struct or list does not take of the values, such as fields that are new inside of it."""
+        told = self.sample.plans.get(column.name)
+        if not (told and told.is_nested and parse_type(column.type).is_nested()):
+            return None
+        kind = join(column.type, told.type)
+        if kind is None or holds(column.type, kind):
+            return None
+        return ContractChange(column=column.name, change="type", old=column.type, new=told.type)
 
     def _join(self, plan: ColumnPlan, found: str, texts: pl.Series | None = None) -> str | None:
         if plan.type == "int64" and found == "float64" and plan.name not in self._inexact:
@@ -346,7 +361,7 @@ def _missing(
     """Columns of the table that no file has. JSON leaves out what has no value, so there that alone means nothing."""
     held = {column.name for column in table.columns}
     changes = [look.gone(column, added) for column in absent if column.name in held]
-    return [change for change in changes if change.new or look.spec.format not in ("json", "ndjson")]
+    return [change for change in changes if change.new or look.spec.format not in JSON]
 
 
 def _undeclared(plan: ColumnPlan, sample: Sample) -> ContractChange:
