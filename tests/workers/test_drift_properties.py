@@ -21,7 +21,7 @@ from workers.ids import new_run_id
 from workers.specs import FilesSource, IngestSpec, SourceFile, TableTarget
 
 AT = datetime(2026, 11, 22, tzinfo=UTC)
-SOME = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SOME = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 small = st.integers(-1000, 1000)
 large = st.integers(2**52, 2**70) | st.sampled_from([2**53 + 1, 2**63, -(2**63)])
