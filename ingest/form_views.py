@@ -173,10 +173,11 @@ def job_preview(request, slug):
     context: dict[str, Any] = {"form": form, "types": TYPES, "problems": form.source_problems}
     if not context["problems"]:
         context |= _previewed(job)
-    if preview := context.get("preview"):
+    preview = context.get("preview")
+    if preview and form.takes_nested(job.source_type, job.format):
         context["nested"] = nested_values(preview.columns, form.nested)
     if job.schema_mode == SchemaMode.USER and form.columns:
-        context["columns"] = _with_examples(form.columns, context.get("preview"))
+        context["columns"] = _with_examples(form.columns, preview)
     return render(request, "ingest/partials/preview.html", context)
 
 

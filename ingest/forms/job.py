@@ -12,6 +12,7 @@ from django import forms
 from assay.common.column_fields import ColumnFields
 from ingest.models import ErrorHandling, IncrementalMode, IngestJob, SchemaMode, SourceType
 from ingest.sources import SOURCES
+from ingest.sources.nested import JSON_FORMATS
 from ingest.validation import use_problems
 from ops.connections import services as connections
 
@@ -42,6 +43,8 @@ _FIELD_OF = {
     "config.api": "api_url",
     "config.api.auth": "api_auth_type",
     "config.api.pagination": "api_pagination_type",
+    "config.file.nested": "nested_values",
+    "config.api.nested": "nested_values",
     "bad_row_threshold": "bad_row_percent",
 }
 _PART_FIELD = {"file_upload": "upload", "file_local": "path", "file_s3": "s3_uri"}
@@ -84,6 +87,8 @@ class IngestJobForm(ColumnFields, forms.ModelForm):
         label="Begin behind",
         help_text="The first run reads what is greater. Empty: everything. Such as 2026-01-01 or 1000.",
     )
+    # Drawn by the template from `nested`: it carries what is wrong with them.
+    nested_values = forms.Field(required=False, label="Nested values", widget=forms.MultipleHiddenInput)
     bad_row_percent = forms.FloatField(
         required=False, initial=5, min_value=0, max_value=100, label="Fail above (% of the rows)"
     )
@@ -305,9 +310,14 @@ class IngestJobForm(ColumnFields, forms.ModelForm):
         ]
         config = part_of_config(options, part, sent, self.saved_config)
         nested = [{"path": row["path"], "keep_as": row["keep_as"]} for row in self.nested if row["keep_as"]]
-        if nested and "nested" in SOURCES[data["source_type"]].options.model_fields:
+        if nested and self.takes_nested(data["source_type"], data["format"]):
             config["nested"] = nested
         return config
+
+    @staticmethod
+    def takes_nested(source_type: str, format_name: str) -> bool:
+        """Whether there is a choice of what becomes of nested values: only JSON has one."""
+        return "nested" in SOURCES[source_type].options.model_fields and format_name in JSON_FORMATS
 
     def _is_omitted(self, name: str) -> bool:
         return self.fields[name].widget.value_omitted_from_data(self.data, self.files, self.add_prefix(name))

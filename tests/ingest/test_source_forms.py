@@ -191,6 +191,24 @@ def test_nested_values_are_saved_where_somebody_chose(page, shop):
     assert _save(page, _api(**nested)).config["api"]["nested"] == [{"path": "customer", "keep_as": "flatten"}]
 
 
+def test_only_json_has_a_choice_of_what_becomes_of_nested_values(page, shop, settings):
+    nested = {"nested_path": ["customer"], "nested_keep_as": ["json"], "nested_type": ["json"]}
+    job = _save(page, _fields("file_local", path="a.csv", format="csv", **nested))
+    assert "nested" not in job.config["file"]
+    (settings.ASSAY_LOCAL_SOURCE_ROOTS[0] / "a.ndjson").write_text('{"id": 1, "customer": {"city": {"zip": 1}}}\n')
+    fields = _fields("file_local", path="a.ndjson", format="ndjson", **nested)
+    text = page.post("/workflows/shop/ingest-jobs/preview/", fields).content.decode()
+    assert 'name="nested_path" value="customer"' in text
+    assert '<option value="json" selected>' in text
+
+
+def test_what_is_wrong_with_a_nested_value_is_said_where_it_can_be_changed(page, shop):
+    nested = {"nested_path": ["lines"], "nested_keep_as": ["child_table"], "nested_type": ["list<string>"]}
+    assert "Child tables need" in str(_errors(page, _api(**nested))["key_columns"])
+    nested = {"nested_path": ["*.x"], "nested_keep_as": ["json"], "nested_type": ["json"]}
+    assert "stands alone" in str(_errors(page, _api(**nested))["nested_values"])
+
+
 MADE_BY_API = {
     "api": {
         "source_type": "api",
@@ -246,6 +264,7 @@ WRONG = [
     (_fields("file_local", format="csv", path="../x"), "path", "must not contain"),
     (_fields("database", db_reads="table"), "db_connection", ""),
     (_api(incremental_mode="incremental"), "watermark_column", "needs"),
+    (_api(write_mode="merge"), "key_columns", "key"),
 ]
 
 
