@@ -160,11 +160,15 @@ def test_running_an_overwriting_job_again_leaves_the_same_rows_in_a_new_version(
     assert DeltaTable(f"{settings.ASSAY_LAKE_URL}/bronze/shop/orders").to_pyarrow_table().num_rows == 2
 
 
-def test_running_an_appending_job_again_adds_its_rows(shop, orders, make, api, settings):
-    assert api.patch(f"{shop}/ingest-jobs/orders/", {"write_mode": "append"}).status_code == 200
+@pytest.mark.parametrize(("skip_loaded_files", "rows"), [(True, 2), (False, 4)])
+def test_running_an_appending_job_again_adds_a_known_file_only_if_told_to(
+    shop, orders, make, api, settings, skip_loaded_files, rows
+):
+    change = {"write_mode": "append", "skip_loaded_files": skip_loaded_files}
+    assert api.patch(f"{shop}/ingest-jobs/orders/", change).status_code == 200
     for _ in range(2):
         make(f"{shop}/ingest-jobs/orders/run/?wait=30", {}, 200)
-    assert DeltaTable(f"{settings.ASSAY_LAKE_URL}/bronze/shop/orders").to_pyarrow_table().num_rows == 4
+    assert DeltaTable(f"{settings.ASSAY_LAKE_URL}/bronze/shop/orders").to_pyarrow_table().num_rows == rows
 
 
 def test_too_many_bad_rows_fail_the_run_and_publish_nothing(shop, orders, make, api, settings):
