@@ -38,6 +38,9 @@ ACTIONS = [
     "/workflows/shop/silver-jobs/orders_fact/run/",
     "/workflows/shop/ingest-jobs/upload/",
     "/workflows/shop/ingest-jobs/preview/",
+    "/workflows/shop/ingest-jobs/orders/look/",
+    "/workflows/shop/ingest-jobs/orders/rewind/",
+    "/workflows/shop/ingest-form/request/",
     "/workflows/shop/silver-jobs/preview/",
 ]
 

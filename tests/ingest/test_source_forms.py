@@ -131,6 +131,14 @@ def test_a_secret_that_is_left_empty_stays_and_one_that_is_typed_takes_its_place
     assert list(job.secrets.values()) == ["new-one"]
 
 
+def test_a_kept_secret_is_not_sent_to_another_server_not_even_to_test_it(page, shop):
+    _save(page, _api(api_auth_type="bearer", api_auth_token="very-secret"))
+    elsewhere = {**_api(api_auth_type="bearer", api_auth_token=""), "api_url": "https://elsewhere.example.com/x"}
+    for part in ("ingest-form/request/", "ingest-jobs/preview/"):
+        text = page.post(f"/workflows/shop/{part}?job=returns", elsewhere).content.decode()
+        assert "Enter the secret again" in text
+
+
 def test_a_refused_form_does_not_show_the_secret_that_was_typed(page, shop):
     fields = {**_api(api_auth_type="bearer", api_auth_token="very-secret"), "api_url": "nowhere"}
     answer = page.post(NEW, fields)
