@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.db import transaction
@@ -18,12 +18,13 @@ from django.db.models import Q
 
 from assay.common.runs import RunStatus
 from catalog import services as catalog
-from workers.lake.store import open_store, reaching
-from workers.lake.table import Commit, commits, open_delta
 from workers.results import FileRead, StepResult
 from workers.specs import FilesSource, IngestSpec
 
 from .models import IngestJob, IngestRun, LoadedFile
+
+if TYPE_CHECKING:
+    from workers.lake.table import Commit
 
 ASKED_AT_ONCE = 500
 REPLACING_MODES = ("overwrite",)
@@ -198,12 +199,18 @@ def _set_current(job: IngestJob, lineage: _Lineage) -> None:
 
 
 def _commits(job: IngestJob, version: int) -> Iterator[Commit]:
+    from workers.lake.store import open_store, reaching
+    from workers.lake.table import commits
+
     store = open_store(catalog.lake_uri(job.bronze_name))
     with reaching(store.uri):
         yield from commits(store, version)
 
 
 def _newest_version(job: IngestJob) -> int | None:
+    from workers.lake.store import open_store, reaching
+    from workers.lake.table import open_delta
+
     store = open_store(catalog.lake_uri(job.bronze_name))
     with reaching(store.uri):
         delta = open_delta(store)
