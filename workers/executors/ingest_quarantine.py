@@ -39,7 +39,10 @@ def refused_rows(reading: Reading, run_id: str, plans: Sequence[ColumnPlan] = ()
     """
     bad = pl.scan_parquet(reading.bad, glob=False)
     wanted = {plan.name: plan.type for plan in plans}
-    parts = [part for file in reading.files for part in _of_file(file, bad, wanted)]
+    # A frame for each of many files takes longer than all the rest.
+    held = {reading.files[0].number, *bad.select(FILE).unique().collect().to_series()}
+    told = [file for file in reading.files if file.number in held or file.rejected]
+    parts = [part for file in told for part in _of_file(file, bad, wanted)]
     rows = pl.concat(parts).with_columns(_run_id=pl.lit(run_id))
     return rows.select(COLUMNS)
 
