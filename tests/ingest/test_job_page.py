@@ -83,6 +83,17 @@ def test_the_live_part_is_the_table_of_runs(page, job):
     assert 'hx-trigger="every 2s"' in page.get(PAGE, headers={"HX-Request": "true"}).content.decode()
 
 
+def test_a_run_of_some_days_needs_both_days_and_a_watermark(page, job):
+    run = f"{PAGE}run/"
+    text = page.post(run, {"start_date": "2026-11-01", "end_date": "2026-11-02"}, follow=True).content.decode()
+    assert "this one loads in full" in text
+    type(job).objects.update(incremental_mode="incremental", watermark_column="day")
+    assert "Give both days" in page.post(run, {"start_date": "2026-11-01"}, follow=True).content.decode()
+    assert not job.workflow.pipeline_runs.exists()
+    page.post(run, {"start_date": "2026-11-01", "end_date": "2026-11-02"})
+    assert str(job.workflow.pipeline_runs.get().end_date) == "2026-11-02"
+
+
 PARTS = ["", *("quarantine/", "files/", "schema-history/", "contract-changes/", "watermarks/", "late-rows/")]
 
 

@@ -346,17 +346,3 @@ def test_an_address_that_may_not_be_reached_is_told_where_it_was_asked_for(page,
     fields = {**_api(), "api_url": "http://169.254.169.254/latest/meta-data/"}
     text = page.post("/workflows/shop/ingest-form/request/", fields).content.decode()
     assert "address_refused" in text
-
-
-# --- runs of some days ------------------------------------------------------------------
-
-
-def test_a_run_of_some_days_needs_both_days_and_a_watermark(page, shop):
-    run = "/workflows/shop/ingest-jobs/orders/run/"
-    text = page.post(run, {"start_date": "2026-11-01", "end_date": "2026-11-02"}, follow=True).content.decode()
-    assert "this one loads in full" in text
-    IngestJob.objects.update(incremental_mode="incremental", watermark_column="day")
-    assert "Give both days" in page.post(run, {"start_date": "2026-11-01"}, follow=True).content.decode()
-    assert not shop.pipeline_runs.exists()
-    page.post(run, {"start_date": "2026-11-01", "end_date": "2026-11-02"})
-    assert str(shop.pipeline_runs.get().end_date) == "2026-11-02"
