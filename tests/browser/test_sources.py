@@ -129,6 +129,9 @@ def test_a_table_is_found_looked_at_and_loaded_incrementally(page, shop, warehou
 
     page.goto("/workflows/shop/ingest-jobs/orders/")
     expect(page.get_by_role("main")).to_contain_text("loads only what is newer by changed_at")
+    page.get_by_role("button", name="Preview").click()
+    expect(page.locator("#look")).to_contain_text("What the source has now")
+    expect(page.locator("#look")).to_contain_text("15.00")
     page.locator("#watermark").scroll_into_view_if_needed()
     expect(page.locator("#watermark")).to_contain_text("2026-11-03T02:00:00+00:00")
 
