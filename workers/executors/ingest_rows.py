@@ -149,11 +149,13 @@ def _route(target: _Target, files: Sequence[PlainFile], plans: Sequence[ColumnPl
         keys = rows.filter(~pl.col(_OK)).select(_value_of(plan) for plan in plans if plan.name in names)
         sinks.append(in_storage_types(keys).sink_parquet(target.bad_keys, lazy=True))
     sinks.append(target.staging.sink(wanted.drop(POSITION), lazy=True, partition=partition_of(spec)))
-    counts = rows.select(pl.col(SUSPECT).sum(), (~pl.col(_OK)).sum())
-    left_out = good.select((pl.lit(0) if sieve.wanted is None else ~sieve.wanted).sum())
-    *_, counted, unwanted = pl.collect_all([*sinks, counts, left_out], engine="streaming")
-    suspects, refused = counted.row(0)
-    return _Pass(suspects=suspects, bad_rows=refused, skipped=unwanted.item())
+    sinks.append(rows.select(pl.col(SUSPECT).sum(), (~pl.col(_OK)).sum()))
+    if sieve.wanted is not None:
+        sinks.append(good.select((~sieve.wanted).sum()))
+    counted = pl.collect_all(sinks, engine="streaming")
+    skipped = 0 if sieve.wanted is None else counted.pop().item()
+    suspects, refused = counted[-1].row(0)
+    return _Pass(suspects=suspects, bad_rows=refused, skipped=skipped)
 
 
 def _position() -> pl.Expr:

@@ -16,7 +16,7 @@ from .typed import as_text, converted
 _VARIABLE = re.compile(r"%\.f|%#z")
 TRUE = ("true", "True", "TRUE", "t", "T", "yes", "Yes", "YES", "y", "Y", "1")
 FALSE = ("false", "False", "FALSE", "f", "F", "no", "No", "NO", "n", "N", "0")
-SURE_DIGITS = 15  # so many every float64 keeps
+EXACT_BELOW = 2**53  # a float64 holds every whole number up to here
 GROUPED = r"^[+-]?\d{1,3}(?:\.\d{3})+(?:,\d*)?$"  # with a decimal comma
 _DEFAULT_FORMATS = {"date": "%Y-%m-%d", "timestamp": "%Y-%m-%dT%H:%M:%S%.f", "timestamptz": "%Y-%m-%dT%H:%M:%S%.f%#z"}
 
@@ -125,7 +125,7 @@ def _parsed(text: pl.Expr, dtype: pl.DataType, plan: ColumnPlan) -> pl.Expr:
         inexact = text.str.contains(rf"\.\d{{{dtype.scale}}}\d*[1-9]|[eE]-")
         return pl.when(~inexact).then(text.cast(dtype, strict=False))
     value = text.cast(dtype, strict=False)
-    return pl.when(~_is_rounded(text)).then(value) if plan.is_exact and dtype == pl.Float64 else value
+    return pl.when(~_is_rounded(text, value)).then(value) if plan.is_exact and dtype == pl.Float64 else value
 
 
 def _is_code(text: pl.Expr) -> pl.Expr:
@@ -134,21 +134,11 @@ def _is_code(text: pl.Expr) -> pl.Expr:
     return pl.when(begins).then(text).str.contains(r"^0\d").fill_null(False)
 
 
-def _is_rounded(text: pl.Expr) -> pl.Expr:
-    """Whether the digits before the point are others as a number than the text has."""
-    return text.map_batches(_are_rounded, return_dtype=pl.Boolean(), is_elementwise=True)
-
-
-def _are_rounded(texts: pl.Series) -> pl.Series:
-    """Looks at the long texts only: they are few, and all that is asked of them costs ten times what the cast does."""
-    told = pl.repeat(False, len(texts), eager=True).alias(texts.name)
-    places = (texts.str.len_bytes() > SURE_DIGITS).fill_null(False).arg_true()
-    if places.is_empty():
-        return told
-    long, whole = texts.gather(places), pl.Decimal(38, 0)
-    written = long.str.split_exact(".", 1).struct.field("field_0").cast(whole, strict=False)
-    read = long.cast(pl.Float64, strict=False).truncate().cast(whole, strict=False)
-    return told.scatter(places, (written != read).fill_null(False))
+def _is_rounded(text: pl.Expr, value: pl.Expr) -> pl.Expr:
+    """Whether the digits before the point are others as a number than the text has; below 2⁵³ they never are."""
+    large, whole = value.abs() >= EXACT_BELOW, pl.Decimal(38, 0)
+    digits = pl.when(large).then(text).str.split_exact(".", 1).struct.field("field_0")
+    return (digits.cast(whole, strict=False) != pl.when(large).then(value).cast(whole, strict=False)).fill_null(False)
 
 
 def _with_point(text: pl.Expr) -> pl.Expr:

@@ -14,7 +14,7 @@ import polars as pl
 
 from ..schema import parse_type
 from ..specs import CsvOptions
-from .casts import GROUPED, SURE_DIGITS, ColumnPlan, typed
+from .casts import GROUPED, ColumnPlan, typed
 from .date_formats import formats_for, given_formats, known_formats
 
 BOOLEANS = ("true", "false", "True", "False", "TRUE", "FALSE")
@@ -25,6 +25,7 @@ TIME = r"^\d{1,2}:\d{2}:\d{2}(?:\.\d{1,6})?$"
 LOOKS_DATED = r"\d{4}[-/.]\d|\d[-/.]\d{1,2}[-/.]\d{4}|[A-Za-z]{3,9}[ -]\d|\d[ -][A-Za-z]{3}"
 MAX_DIGITS = 38  # of a decimal
 DEFAULTS = CsvOptions()
+SURE_DIGITS = 15  # so many every float64 keeps
 
 
 def infer(texts: pl.Series, tolerance: float = 0.0, options: CsvOptions = DEFAULTS) -> ColumnPlan:
