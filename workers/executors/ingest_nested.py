@@ -3,7 +3,8 @@
 While a run reads, the good rows' keys and lists are set aside in a file. Once
 it is settled which of these rows the table takes, those rows' lists are
 taken apart and each child table is published, and then the table itself. A run
-that dies in between publishes nothing twice: each table knows its runs.
+that dies in between publishes nothing twice: each table knows its runs. Where
+nobody goes on with it, the next run removes its child rows.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from ..lake.lattice import converted, join
 from ..lake.publish import Change, ChangeOf, publish
 from ..lake.rewrite import rewrite, rows_of
 from ..lake.stage import Staging
+from ..lake.state import runs_missing_in
 from ..lake.table import Table, table_exists
 from ..nested import INDEX, VALUE, child_paths, child_target, column_of, index_name, line_of, path_of
 from ..readers.casts import ColumnPlan
@@ -264,15 +266,23 @@ class _Taken:
             places = known.filter(~(value < pl.col("__now")).fill_null(False)).collect(engine="streaming")
         return rows.join(places.lazy().select(POSITION), on=POSITION, how="semi")
 
-    def leaving(self) -> tuple[list[str], pl.LazyFrame] | None:
+    def leaving(self, children: Table) -> tuple[list[str], pl.LazyFrame] | None:
         """By which columns child rows leave their table, and the values of those that do."""
         gone = self._gone()
-        if self.mode == "replace_window":
-            return None if gone is None else ([*self._keys, _RUN], gone)
+        if self.mode in ("append", "replace_window"):
+            left = [*self._orphans(children), *([] if gone is None else [gone])]
+            return ([*self._keys, _RUN], pl.concat(left).unique()) if left else None
         if self.mode != "merge":
             return None
         merged = [self.rows.select(self._keys), *([] if gone is None else [gone.select(self._keys)])]
         return self._keys, pl.concat(merged).unique()
+
+    def _orphans(self, children: Table) -> list[pl.LazyFrame]:
+        """Key and run of child rows whose run never published the rows that they belong to, or was rolled back."""
+        if not (runs := runs_missing_in(self._table, children)):
+            return []
+        rows = rows_of(children, children.data_files, children.columns).select([*self._keys, _RUN])
+        return [rows.filter(pl.col(_RUN).is_in(runs))]
 
     def _gone(self) -> pl.LazyFrame | None:
         """Key and run of the table's rows that the change removes or replaces."""
@@ -289,7 +299,7 @@ def _change(
 ) -> Change:
     """The new child rows, and what is left of the files that hold rows of parents that were replaced or removed."""
     rewritten.discard()
-    leaving = taken.leaving() if table is not None and table.rows else None
+    leaving = taken.leaving(table) if table is not None and table.rows else None
     if leaving is None:
         return Change(files=staging.files)
     keys, gone = leaving

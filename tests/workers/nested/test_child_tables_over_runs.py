@@ -11,6 +11,7 @@ import pytest
 from tests.workers.test_executors_killed_and_doubled import KILLED, start, step_of
 from workers import errors
 from workers.executors.ingest import run_ingest
+from workers.lake.publish import restore
 from workers.lake.table import open_table
 from workers.specs import Window
 
@@ -24,6 +25,7 @@ def day(number: int) -> str:
 
 
 CHILDREN = {"items": "child_table"}
+BETWEEN = ("workers.executors.ingest_nested", "ChildTables._publish", "after")  # child and parent
 
 
 def test_an_overwrite_replaces_the_child_rows_too(loading):
@@ -154,6 +156,41 @@ def test_a_kill_between_child_and_parent_is_made_good_by_the_same_run(loading, k
     assert [child.published.version for child in result.children] == [1, 1]
     assert run_ingest(spec).children == result.children
     assert open_table(f"{job.folder}/lake/bronze/shop/orders__items").version == 1
+
+
+@pytest.mark.parametrize("changes", [{}, {"window": Window(start_date="2026-01-01", end_date="2026-01-02")}])
+def test_child_rows_of_a_run_that_never_published_its_parents_leave_with_the_next_run(loading, changes):
+    watermark = "at" if changes else ""
+    job = loading(CHILDREN, watermark=watermark, changes={"write_mode": "append"})
+    job.run([order(9, "old", at=day(9))])
+    for _ in range(2):
+        process = start(step_of(job.spec([order(1, "a", at=day(1))], **changes)), kill=BETWEEN)
+        process.communicate()
+        assert process.returncode == KILLED
+    job.run([order(1, "a", at=day(1))], **changes)  # nobody went on with those runs: this is another one
+    assert job.rows("items") == [(1, 0, "a"), (9, 0, "old")]
+    assert sorted(job.table()["id"].to_list()) == [1, 9]
+
+
+def test_child_rows_without_any_parent_table_leave_with_the_next_run(loading):
+    job = loading(CHILDREN, changes={"write_mode": "append"})
+    process = start(step_of(job.spec([order(1, "a")])), kill=BETWEEN)
+    process.communicate()
+    assert process.returncode == KILLED
+    job.run([order(1, "b")])
+    assert job.rows("items") == [(1, 0, "b")]
+
+
+def test_after_a_rollback_of_the_parents_their_children_are_not_doubled(loading):
+    job = loading(CHILDREN, changes={"write_mode": "append"})
+    job.run([order(1, "a")])
+    job.run([order(2, "b")])
+    job.run([order(3, "c")])
+    later = job.spec([order(4, "d")])
+    restore(later.target, 0, job.spec([]).run_id)
+    job.run([order(2, "b")])
+    assert job.rows("items") == [(1, 0, "a"), (2, 0, "b")]
+    assert sorted(job.table()["id"].to_list()) == [1, 2]
 
 
 def test_counts_and_keys_of_children_add_up_over_many_random_runs(loading):
