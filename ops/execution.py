@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from assay.common.logs import hide_secrets, log_context
 from assay.common.runs import JobRun, RunStatus
-from workers.errors import AssayError, Cancelled
+from workers.errors import AssayError, Cancelled, OutcomeUnknown
 from workers.results import StepResult
 
 from . import kinds
@@ -168,6 +168,10 @@ def _fail_or_retry(step: Step, error: AssayError, lines: StepLines) -> None:
     told = hide_secrets(error.as_dict())  # a driver or a server may have repeated what it was sent
     if not error.retryable or step.is_last_attempt:
         _end(step, RunStatus.FAILED, told)
+        return
+    if isinstance(error, OutcomeUnknown):
+        # Its commit may stand, which only the same run can find out. The reaper hands it on when the lease is over.
+        lines.add(f"Attempt {step.attempt} of {step.max_attempts} failed; the next goes on with the same run.")
         return
     wait = retry_wait(step.attempt)
     lines.add(f"Attempt {step.attempt} of {step.max_attempts} failed; the next begins in {wait.total_seconds():.0f} s.")

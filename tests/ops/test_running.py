@@ -11,7 +11,7 @@ from ops import reaper, services
 from ops.execution import execute_step
 from ops.graph import GraphError
 from ops.models import PipelineRun, Step, StepLog, Workflow
-from workers.errors import SourceMissing, SourceUnavailable
+from workers.errors import OutcomeUnknown, SourceMissing, SourceUnavailable
 
 pytestmark = pytest.mark.django_db
 
@@ -133,6 +133,32 @@ def test_a_failure_that_may_pass_is_tried_again_as_a_new_run(workflow, add_job, 
     assert [one.status for one in tries] == ["failed", "success"]
     step = ended.steps.get()
     assert (step.attempt, step.run_id, step.error) == (2, tries[1].pk, None)
+
+
+def test_a_run_whose_commit_may_stand_is_tried_again_as_the_same_run(workflow, add_job, kind, settings):
+    settings.ASSAY_LEASE_SECONDS = 100
+    add_job("a")
+    outcomes, run_ids = [OutcomeUnknown("The lake broke off."), None], []
+
+    def do(spec, progress):
+        run_ids.append(spec["run_id"])
+        if error := outcomes.pop(0):
+            raise error
+
+    kind.script["a"] = do
+    started = services.start_run(workflow)
+    step = started.steps.get()
+    execute_step(step.pk, step.token)
+    step.refresh_from_db()
+    assert (step.status, DatasetRun.objects.get().status) == ("running", "running")
+    settings.ASSAY_LEASE_SECONDS = 0
+    reaper.reap()
+    step.refresh_from_db()
+    execute_step(step.pk, step.token)
+    step.refresh_from_db()
+    assert (step.status, DatasetRun.objects.get().status) == ("success", "success")
+    assert len(run_ids) == 2
+    assert len(set(run_ids)) == 1
 
 
 def test_a_failure_that_does_not_pass_ends_after_the_last_attempt(workflow, add_job, kind, settings):
