@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import zipfile
@@ -112,6 +113,13 @@ def test_daily_revenue_by_country_is_right(home, lines, countries):
         key = (row["order_date"], row["country"])
         assert (row["revenue"] or 0, row["units"] or 0) == (revenue[key], units[key]), key
         assert (row["orders"], row["cancelled_orders"]) == (len(ids[key, False]), len(ids[key, True])), key
+
+
+def test_every_payment_of_the_database_is_there_to_the_cent(home):
+    with sqlite3.connect(home / "inbox/shop/payments.sqlite") as database:
+        kept = database.execute("SELECT payment_id, amount FROM payments").fetchall()
+    found = {row["payment_id"]: row["amount"] for row in rows(home, "bronze.shop.payments")}
+    assert found == {number: Decimal(str(amount)).quantize(Decimal("0.01")) for number, amount in kept}
 
 
 def test_what_a_customer_is_worth_is_right(home, lines):

@@ -245,9 +245,11 @@ def test_the_commands_end_with_an_error_that_says_where(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["shop", "flights"])
-def test_the_files_of_the_demo_can_be_applied_and_are_a_fixpoint(name):
+def test_the_files_of_the_demo_can_be_applied_and_are_a_fixpoint(name, tmp_path):
     import assay.demo
+    from assay.demo.connections import ensure_connections
 
+    ensure_connections(tmp_path)
     apply((Path(assay.demo.__file__).parent / f"{name}.yaml").read_text())
     text = export_workflow(Workflow.objects.get())
     assert set(what(apply(text)).values()) == {"nothing"}

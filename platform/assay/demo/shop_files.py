@@ -1,4 +1,4 @@
-"""A shop's files, the same each time: orders with faulty rows, nested order lines, customers, products.
+"""A shop's files, the same each time: orders with faulty rows, nested order lines, customers, products, payments.
 
 Plain Python with a seeded generator; about four seconds for 200,000 orders.
 Money is counted in cents.
@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import random
+import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -23,6 +24,7 @@ FAULTS_OF_EACH_KIND = 6
 COUNTRIES = {"DE": 24, "FR": 17, "US": 16, "GB": 11, "IT": 9, "ES": 8, "NL": 6, "PL": 5, "SE": 3, "CH": 1}
 SEGMENTS = {"consumer": 80, "business": 17, "education": 3}
 STATUSES = {"delivered": 88, "shipped": 6, "cancelled": 4, "returned": 2}
+METHODS = {"card": 61, "paypal": 24, "invoice": 12, "gift card": 3}
 CHANNELS = {"web": 55, "app": 38, "phone": 7}
 SHIPPING = {"standard": 70, "express": 22, "pickup": 8}
 CATEGORIES = ["Books", "Garden", "Kitchen", "Music", "Office", "Sports", "Toys"]
@@ -69,13 +71,14 @@ class ShopFiles:
 
 
 def write_shop_files(folder: Path, orders: int = ORDERS, seed: int = SEED) -> ShopFiles:
-    """Write `orders.csv`, `order_lines.ndjson`, `customers.csv` and `products.json`; existing ones are replaced."""
+    """Write the files below `folder`; existing ones are replaced."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = random.Random(seed)  # noqa: S311  (data to look at, no secrets)
     prices = _write_products(folder / "products.json", rng)
     _write_customers(folder / "customers.csv", rng)
     faulty = _write_orders(folder / "orders.csv", orders, rng)
     _write_lines(folder / "order_lines.ndjson", orders, prices, rng)
+    _write_payments(folder / "payments.sqlite", orders, rng)
     return ShopFiles(folder=folder, orders=orders, faulty=faulty)
 
 
@@ -167,3 +170,20 @@ def _write_lines(path: Path, count: int, prices: list[int], rng: random.Random) 
                 for line, product in enumerate((next(products) for _ in range(lines)), start=1)
             )
             file.write(f'{{"order_id": {order}, "shipping": {{"method": "{method}"}}, "lines": [{bought}]}}\n')
+
+
+def _write_payments(path: Path, count: int, rng: random.Random) -> None:
+    """A database as a payment service would keep it: one payment for each order, with the moment it last changed."""
+    path.unlink(missing_ok=True)
+    paid = zip(_pick(rng, METHODS, count), rng.choices(range(500, 90_000), k=count), strict=True)
+    rows = (
+        (number, number, method, _money(cents), f"{FIRST_DAY + timedelta(days=number * DAYS // (count + 1))} 12:00:00")
+        for number, (method, cents) in enumerate(paid, 1)
+    )
+    with sqlite3.connect(path) as database:
+        database.execute(
+            "CREATE TABLE payments (payment_id INTEGER PRIMARY KEY, order_id INTEGER NOT NULL, method TEXT NOT NULL,"
+            " amount DECIMAL(10, 2) NOT NULL, updated_at TIMESTAMP NOT NULL)"
+        )
+        database.executemany("INSERT INTO payments VALUES (?, ?, ?, ?, ?)", rows)
+    database.close()

@@ -13,6 +13,7 @@ from rich.console import Console
 from assay import demo, programs
 from assay.common import home
 from assay.common.runs import RunStatus
+from assay.demo.connections import ensure_connections
 from assay.demo.flights_files import DataMissing, copy_flights_files
 from assay.demo.login import ensure_login
 from assay.demo.shop_files import write_shop_files
@@ -65,6 +66,7 @@ class Command(BaseCommand):
         inbox = settings.ASSAY_LOCAL_SOURCE_ROOTS[0]
         self.stdout.write(f"Writing the shop's files and copying the flights to {inbox}")
         write_shop_files(inbox / "shop")
+        ensure_connections(inbox)
         try:
             copy_flights_files(inbox / "flights")
         except DataMissing as error:
