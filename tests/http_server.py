@@ -287,11 +287,11 @@ class _Handler(BaseHTTPRequestHandler):
         return 200, answer, {}
 
     def _link(self, api: ApiServer, query: dict, path: str):
-        """The next page's address in the body, or, below /link/header, in a header. `to` is whose address."""
+        """The next page's address in the body, or, below /link/header, in a header. `to`: whose address."""
         start = int(query.get("start", 0))
         end = start + api.page_size
         params = {name: value for name, value in query.items() if isinstance(value, str)} | {"start": end}
-        host = query.get("to", "")
+        host = query.get("to", api.url if path.endswith("/absolute") else "")
         address = f"{host}{urlsplit(self.path).path}?{urlencode(params)}" if end < len(api.records) else None
         if path.endswith("/loop") and address is None:
             address = f"{path}?start=0"

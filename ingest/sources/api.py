@@ -71,7 +71,10 @@ Auth = Annotated[NoAuth | BasicAuth | BearerAuth | ApiKeyAuth | OAuth2Auth, Fiel
 
 
 class PaginationOptions(Options):
-    """The base of all ways. A field of another way is refused, unless it says no more than its default."""
+    """The base of all ways. Fields that only other ways need may be there, too, as a form sends them; they do nothing.
+
+    Where nothing leads to a next page they may say no more than their default: else pages would be missing.
+    """
 
     _of_others: ClassVar[dict[str, tuple[Any, ...]]] = {
         "page_param": (None, "page"),
@@ -80,35 +83,33 @@ class PaginationOptions(Options):
         "next_token_path": (None, ""),
         "next_token_param": (None, "cursor"),
     }
+    _leads_on: ClassVar[bool] = True
 
     @model_validator(mode="before")
     @classmethod
-    def _forgive_defaults(cls, data: Any) -> Any:
+    def _forgive_others(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
         idle = [
             name
             for name, defaults in cls._of_others.items()
-            if name in data and name not in cls.model_fields and data[name] in defaults
+            if name in data and name not in cls.model_fields and (cls._leads_on or data[name] in defaults)
         ]
         return {name: value for name, value in data.items() if name not in idle}
 
 
 class NoPagination(PaginationOptions):
     type: Literal["none"] = "none"
+    _leads_on = False
 
 
 class _Sized(PaginationOptions):
     """Ways in which a size may be asked for."""
 
-    page_size_param: str | None = Field(None, max_length=200, description="parameter with the size of a page")
-    page_size: int | None = Field(None, ge=1, le=100_000, description="records on a page")
-
-    @model_validator(mode="after")
-    def _size_has_a_name(self) -> _Sized:
-        if self.page_size is not None and not self.page_size_param:
-            raise ValueError("a page_size is sent only where page_size_param names its parameter")
-        return self
+    page_size_param: str | None = Field(
+        "per_page", max_length=200, description="parameter with the page's size; empty: none"
+    )
+    page_size: int | None = Field(None, ge=1, le=100_000, description="records on a page; empty: not sent")
 
 
 class _Counted(PaginationOptions):

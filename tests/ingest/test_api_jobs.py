@@ -43,9 +43,9 @@ def faults(record):
         ({"headers": {"X-Api-Key": "env:ASSAY_SECRET_KEY"}}, "headers", "platform itself"),
         ({"pagination": {"type": "cursor"}}, "pagination", "needs next_token_path, or next_token_header"),
         ({"pagination": {"type": "next_link"}}, "pagination.next_url_path", "needed"),
-        ({"pagination": {"type": "page", "next_token_path": "a.b"}}, "pagination.next_token_path", "no option"),
+        ({"pagination": {"type": "none", "next_token_path": "a.b"}}, "pagination.next_token_path", "no option"),
+        ({"pagination": {"type": "page", "next_page": "a.b"}}, "pagination.next_page", "no option"),
         ({"pagination": {"type": "page", "send_in": "body"}}, "", "Only POST"),
-        ({"pagination": {"type": "link_header", "page_size": 5}}, "pagination", "page_size_param"),
         ({"pagination": {"type": "none"}, "limits": {"concurrency": 2}}, "limits.concurrency", "counted"),
         ({"limits": {"max_pages": 0}}, "limits.max_pages", "greater than"),
         ({"auth": {"type": "oauth2_client_credentials", "client_id": "a", "client_secret": "b"}}, "auth.token_url", ""),
@@ -70,9 +70,18 @@ def test_what_cannot_work_is_refused_at_its_field(shop, options, attr, said):
         {"type": "cursor", "next_token_header": "X-Next", "page_size_param": "limit", "page_size": 10},
         {"type": "next_link", "next_url_path": "paging.next"},
         {"type": "link_header"},
+        {"type": "link_header", "page_size": 5},
+        {
+            "type": "page",
+            "page_param": "page",
+            "page_size_param": "per_page",
+            "page_size": 100,
+            "next_token_path": "meta.next",
+            "next_token_param": "cursor",
+        },
     ],
 )
-def test_every_way_of_paging_is_sound_also_with_defaults_of_the_others(shop, pagination):
+def test_every_way_of_paging_is_sound_also_with_fields_of_the_others(shop, pagination):
     assert faults(job(shop, pagination=pagination)) == {}
 
 

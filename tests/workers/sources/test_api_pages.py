@@ -31,6 +31,7 @@ WAYS = {
         "cursor",
         {"type": "cursor", "next_token_path": "meta.next", "send_in": "header", "next_token_param": "X-Cursor"},
     ),
+    "cursor that is an address": ("link/absolute", {"type": "cursor", "next_token_path": "paging.next"}),
     "next link": ("link", {"type": "next_link", "next_url_path": "paging.next"}),
     "link header": ("link/header", {"type": "link_header"}),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Literal, Protocol
@@ -227,11 +228,13 @@ class _Referred(Single):
 
 
 class ByCursor(_Referred):
-    """By a token of the body or of a header, sent back in a parameter."""
+    """By a token of the body or of a header, sent back in a parameter. One that is an address leads on itself."""
 
     what = "cursor"
 
     def request(self, base: Request, ask: Ask) -> Request:
+        if _is_address(ask.value):
+            return base.at(str(ask.value))
         base = super().request(base, ask)
         if ask.value is None:
             return base
@@ -299,6 +302,10 @@ _PAGERS: dict[str, type[Single]] = {
     "next_link": ByNextLink,
     "link_header": ByLinkHeader,
 }
+
+
+def _is_address(reference: Any) -> bool:
+    return isinstance(reference, str) and bool(re.match("https?://", reference, re.IGNORECASE))
 
 
 def _is_true(told: Any) -> bool:
