@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 import sqlglot
 from sqlglot import exp
@@ -18,12 +19,23 @@ _WRITING = (
     exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.Create, exp.Drop, exp.Alter, exp.TruncateTable,
     exp.Into, exp.Lock, exp.Command, exp.Set, exp.Copy, exp.Grant,
 )  # fmt: skip
+# Functions and packages that reach beyond the database: its server's files, its network, other sessions.
+_REACHING_OUT = re.compile(
+    r"pg_(read_(binary_)?file|ls_\w+|stat_file|(terminate|cancel)_backend|reload_conf|rotate_logfile)|set_config"
+    r"|lo_(import|export|creat|create|from_bytea|put|unlink)|dblink\w*|query_to_xml\w*"
+    r"|load_file|sys_(exec|eval)|(get|release)_lock|readfile|writefile|load_extension"
+    r"|(xp|sp)_\w+|open(rowset|query|datasource)|httpuritype|utl_\w+|dbms_\w+",
+    re.IGNORECASE,
+)
+_PACKAGES = ("utl_", "dbms_")  # their functions stand behind a dot
 
 
 def query_problem(query: str, kind: str) -> str:
     """Why this query cannot be a source; empty when it can."""
-    if "/*!" in query:
+    if re.search(r"/\*M?!", query, re.IGNORECASE):
         return "Comments that the server carries out (/*! … */) are not taken."
+    if re.search(r'\bU&"', query, re.IGNORECASE):
+        return 'Names in Unicode escapes (U&"…") are not taken. Write the letters themselves.'
     try:
         found = sqlglot.parse(query, read=DIALECTS.get(kind))
     except sqlglot.errors.SqlglotError as error:
@@ -36,6 +48,20 @@ def query_problem(query: str, kind: str) -> str:
         return f"A source is a SELECT; this is {statement.key.upper()}."
     if writing := statement.find(*_WRITING):
         return f"A source only reads; {writing.key.upper()} does not."
+    if name := _reaches_out(query, kind):
+        return f"A source reads tables; {name} reaches beyond them."
+    return ""
+
+
+def _reaches_out(query: str, kind: str) -> str:
+    """The first function that is none for a source: told by the words, as parsers know few of them."""
+    tokens = sqlglot.tokenize(query, read=DIALECTS.get(kind))
+    for token, following in pairwise(tokens):
+        if token.token_type == TokenType.STRING or not _REACHING_OUT.fullmatch(token.text):
+            continue
+        is_package = following.token_type == TokenType.DOT and token.text.lower().startswith(_PACKAGES)
+        if is_package or following.token_type == TokenType.L_PAREN:
+            return token.text
     return ""
 
 
