@@ -6,8 +6,6 @@ from decimal import Decimal
 import pytest
 from deltalake import DeltaTable
 
-from tests.factories import make_connection
-
 ORDERS = b"""order_id,customer,amount,ordered_on
 1,ann,10.50,2026-11-01
 2,bob,20.00,2026-11-01
@@ -176,9 +174,9 @@ def test_a_bad_row_fails_a_strict_job_and_nothing_is_published(shop, orders, api
     assert not DeltaTable.is_deltatable(f"{lake}/bronze/shop/orders")
 
 
-def test_a_source_that_cannot_run_yet_says_so_when_it_is_run(shop, make):
-    make_connection("erp")
-    config = {"db": {"connection": "erp", "table_name": "public.orders"}}
-    make(f"{shop}/ingest-jobs/", {"name": "erp_orders", "source_type": "database", "config": config})
-    run = make(f"{shop}/ingest-jobs/erp_orders/run/?wait=30", {}, 200)
+def test_what_is_valid_but_cannot_run_yet_says_so_when_it_is_run(shop, orders, api, make):
+    answer = api.patch(f"{shop}/ingest-jobs/orders/", {"force_to_parquet": False})
+    assert answer.status_code == 200, answer.json()
+    run = make(f"{shop}/ingest-jobs/orders/run/?wait=30", {}, 200)
     assert (run["status"], run["error"]["code"]) == ("failed", "not_available_yet")
+    assert "force_to_parquet" in run["error"]["hint"]

@@ -11,7 +11,7 @@ import polars as pl
 
 from ..checks.balance import check_balance, check_received
 from ..errors import MissingColumns, PublishConflict, UnreadableSource
-from ..lake.landing import Landed, LandedFile
+from ..lake.landing import CUT_SHORT, Landed, LandedFile
 from ..lake.merge import ROWS_PER_FILE, Absent, Batch, Merged, merge
 from ..lake.publish import Change
 from ..lake.rewrite import highest, rewrite, rows_of
@@ -220,7 +220,7 @@ class RunChange:
         """Whether a key that this run did not meet is really gone."""
         if self.spec.watermark is not None and not files_of(self.landed, "keys"):
             return False
-        if any(file.rejected for file in self.reading.files):
+        if self.landed.facts.get(CUT_SHORT) or any(file.rejected for file in self.reading.files):
             return False
         if not self.reading.bad_keys:
             return True

@@ -20,6 +20,7 @@ from .paths import date_folder
 from .store import Store, open_store, reaching
 
 MANIFEST = "manifest.json"
+CUT_SHORT = "cut_at_max_pages"  # a fact of a landing that does not hold all that the source has
 PLACE = "place.json"  # how far a source was read, while the landing is not complete
 NAME_BYTES = 200  # file systems stop at 255
 

@@ -1,9 +1,14 @@
 """Rows that are gone at the source are marked, removed or left, as the job says; never because a source is broken."""
 
+import io
+from pathlib import Path
+
 import polars as pl
 import pytest
 
 from workers.errors import TooManyDeletes, UnreadableSource
+from workers.executors.ingest import run_ingest
+from workers.lake.landing import Landing
 from workers.lake.table import open_table
 
 FIRST = [(1, 10, "a"), (2, 20, "b"), (3, 30, "c")]
@@ -107,3 +112,15 @@ def test_keys_that_are_no_keys_of_the_table_remove_nothing(merging):
     with pytest.raises(UnreadableSource, match="are null or do not fit"):
         job.run_with([], "keys", pl.DataFrame({"id": [1, None, 3]}))
     assert marked(job) == {1: False, 2: False, 3: False}
+
+
+def test_a_source_that_was_not_read_to_its_end_removes_nothing(full):
+    job = full.but(delete_detection="hard")
+    job.run(FIRST)
+    spec = job.spec(FIRST[:2])
+    landing = Landing(spec.landing_uri, spec.run_id, spec.ingested_at)
+    landing.add("rows.csv", io.BytesIO(Path(spec.source.files[0].uri).read_bytes()), source="test")
+    landing.finish(cut_at_max_pages=1)
+    result = run_ingest(spec)
+    assert (result.deleted_rows, job.rows) == (0, FIRST)
+    assert "deletes_not_looked_for" in result.facts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -13,6 +14,7 @@ from workers.access import Access, Connection
 from workers.errors import SourceRefused, UnreadableSource
 from workers.executors.ingest import land, run_ingest
 from workers.executors.ingest_preview import preview
+from workers.lake.table import table_exists
 from workers.specs import Column, Watermark, Window
 
 WAYS = {
@@ -143,6 +145,9 @@ def test_more_pages_than_allowed_fail_the_run_or_are_cut_off_as_the_job_says(tmp
     landed = land(job(tmp_path, api_server, *WAYS["cursor"], limits=limits), HERE)
     assert landed_records(landed) == api_server.records[:6]
     assert landed.facts["cut_at_max_pages"] == 2
+    spec = job(tmp_path, api_server, *WAYS["cursor"], limits=limits)
+    with pytest.raises(UnreadableSource, match="has more than 2 pages"):  # half a window would replace all of it
+        land(replace(spec, window=Window(start_date="2026-01-01")), HERE)
 
 
 def test_a_post_sends_its_parameters_in_the_body(tmp_path, api_server):
@@ -172,6 +177,35 @@ def test_a_single_object_is_one_record(tmp_path, api_server, path, records):
 
 def test_a_list_at_the_top_needs_no_path(tmp_path, api_server):
     assert run_ingest(job(tmp_path, api_server, "list", records_path=""), access=HERE).rows_read == 10
+
+
+@pytest.mark.parametrize("answer", [[], {"data": {"items": []}}, {"data": None}, b""])
+@pytest.mark.parametrize("watermark", [None, Watermark(column="id", last=3)])
+def test_an_api_without_records_makes_no_table_until_it_has_some(tmp_path, api_server, answer, watermark):
+    path = "" if answer == [] else "data.items"
+    api_server.answers = [answer, answer, api_server.records if answer == [] else {"data": {"items": [{"id": 4}]}}]
+
+    def spec(**changes):
+        return job(tmp_path, api_server, "fixed", records_path=path, watermark=watermark, write_mode="append", **changes)
+
+    assert preview(spec(), HERE).columns == ()
+    result = run_ingest(spec(), access=HERE)
+    assert (result.rows_read, result.published, result.watermark) == (0, None, 3 if watermark else None)
+    assert not table_exists(spec().target.uri)
+    assert run_ingest(spec(), access=HERE).published.version == 0
+    assert 4 in pl.read_delta(spec().target.uri)["id"]
+
+
+@pytest.mark.parametrize("answer", [[], b""])
+def test_a_full_load_of_an_api_that_has_no_records_any_more_leaves_an_empty_table(tmp_path, api_server, answer):
+    api_server.answers = [api_server.records, answer]
+
+    def spec():
+        return job(tmp_path, api_server, "fixed", records_path="", write_mode="overwrite")
+
+    run_ingest(spec(), access=HERE)
+    assert run_ingest(spec(), access=HERE).rows_read == 0
+    assert pl.read_delta(spec().target.uri).is_empty()
 
 
 def test_pages_of_csv_and_of_lines_are_counted_too(tmp_path, api_server):

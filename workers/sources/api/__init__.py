@@ -13,7 +13,7 @@ from typing import Any
 
 from ...access import Access
 from ...errors import AssayError, UnreadableSource
-from ...lake.landing import Landed, LandedFile, Landing
+from ...lake.landing import CUT_SHORT, Landed, LandedFile, Landing
 from ...progress import Progress
 from ...secret_names import is_secret_name
 from ...specs import IngestSpec
@@ -111,12 +111,15 @@ def _within_limits(client: Client, following: Ask | None, told: dict[str, Any]) 
     limits = client.limits
     if following is None or following.number <= limits.max_pages:
         return following
-    if limits.on_max_pages == "fail":
+    # Half of a window must not replace all of its rows.
+    is_window = client.spec.window.start_date or client.spec.window.end_date
+    if limits.on_max_pages == "fail" or is_window:
+        hint = "Raise max_pages, or ask for larger pages"
         raise UnreadableSource(
             f"{client.address} has more than {limits.max_pages:,} pages.",
-            hint="Raise max_pages, ask for larger pages, or set on_max_pages to stop.",
+            hint=f"{hint} or fewer days." if is_window else f"{hint}, or set on_max_pages to stop.",
         )
-    told["cut_at_max_pages"] = limits.max_pages
+    told[CUT_SHORT] = limits.max_pages
     return None
 
 
