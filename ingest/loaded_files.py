@@ -145,6 +145,8 @@ def rebuild(job: IngestJob) -> None:
     lineage = _lineage(job, _newest_version(job))
     for commit in reversed(lineage.commits):
         run, _ = IngestRun.objects.get_or_create(pk=UUID(commit.run_id), defaults=_run_of(job, commit))
+        if run.table_version is None:  # it was taken for failed behind its commit
+            IngestRun.objects.filter(pk=run.pk).update(table_version=commit.version)
         _keep(run, [FileRead(**file) for file in commit.metadata["files"]])
     _set_current(job, lineage)
 

@@ -158,6 +158,18 @@ def test_a_rollback_makes_its_files_loadable_again_and_back(job, put):
     assert ids(job) == [1, 2, 3]
 
 
+def test_a_rollback_also_takes_the_files_of_a_run_that_was_taken_for_failed(job, put):
+    put("a.csv", "id\n1\n")
+    carry_out(job)
+    put("b.csv", "id\n2\n")
+    carry_out(job, is_recorded=False)
+    IngestRun.objects.filter(pk=IngestRun.objects.latest("pk").pk).update(status=RunStatus.FAILED)
+    assert read(carry_out(job)) == []
+    catalog.rollback(Dataset.objects.get(name=job.bronze_name), 0)
+    assert read(carry_out(job)) == ["b.csv"]
+    assert ids(job) == [1, 2]
+
+
 def test_a_table_that_is_gone_has_loaded_nothing(job, put):
     import shutil
 
