@@ -10,7 +10,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from assay.common.api import LIST_PARAMETERS, InvalidInput, Serializer, refuse_body
+from assay.common.api import LIST_PARAMETERS, InvalidInput, Serializer, refuse_body, refuse_unknown_parameters
 from assay.common.policy import visible_rows
 from assay.common.problems import Problem
 
@@ -62,7 +62,9 @@ class ContractChangeSerializer(serializers.ModelSerializer):
 
     @extend_schema_field(DownstreamSerializer(many=True))
     def get_downstream(self, change: ContractChange) -> list[dict[str, str]]:
-        return contract_changes.downstream(change, self.context["request"].user)
+        if "downstream" not in self.context:  # the same for all changes of a job, so it is asked once
+            self.context["downstream"] = contract_changes.downstream(change, self.context["request"].user)
+        return self.context["downstream"]
 
 
 def examples_for(user, change: ContractChange) -> list[str]:
@@ -82,9 +84,7 @@ class ContractActions:
     @action(detail=True, methods=["get"], url_path="contract-changes")
     def contract_changes(self, request: Request, **kwargs: str) -> Response:
         """Differences between source and table that need a person, the newest first."""
-        known = {"status", *LIST_PARAMETERS}
-        if unknown := sorted(set(request.query_params) - known):
-            raise InvalidInput([Problem(unknown[0], f"There is no parameter “{unknown[0]}”.", "unknown_field")])
+        refuse_unknown_parameters(request, {"status", *LIST_PARAMETERS})
         changes = self._changes()
         if wanted := request.query_params.get("status"):
             if wanted not in ContractChange.Status.values:

@@ -8,6 +8,8 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from assay.common.api import refuse_unknown_parameters
+
 from .models import LoadedFile
 
 
@@ -35,6 +37,7 @@ class FileActions:
     @action(detail=True, methods=["get"])
     def files(self, request: Request, **kwargs: str) -> Response:
         """The files that runs loaded, or skipped because an earlier run had loaded their content; the newest first."""
+        refuse_unknown_parameters(request)
         files = self.get_object().loaded_files.visible_to(request.user).select_related("run")
         page = self.paginate_queryset(files)
         return self.get_paginated_response(LoadedFileSerializer(page, many=True).data)

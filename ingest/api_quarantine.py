@@ -12,7 +12,7 @@ from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from assay.common.api import LIST_PARAMETERS, InvalidInput
+from assay.common.api import LIST_PARAMETERS, InvalidInput, refuse_unknown_parameters
 from assay.common.problems import Problem
 
 from . import quarantine
@@ -94,10 +94,7 @@ class QuarantineActions:
 
 
 def _wanted(request: Request, others: set[str] | frozenset[str]) -> quarantine.Wanted:
-    known = {"run", "reason", *others}
-    if unknown := sorted(set(request.query_params) - known):
-        detail = f"There is no parameter “{unknown[0]}”. Known are {', '.join(sorted(known))}."
-        raise InvalidInput([Problem(unknown[0], detail, "unknown_field")])
+    refuse_unknown_parameters(request, {"run", "reason", *others})
     try:
         return quarantine.Wanted.asked(request.query_params.get("run", ""), request.query_params.get("reason", ""))
     except ValueError:

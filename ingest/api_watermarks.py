@@ -10,7 +10,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from assay.common.api import InvalidInput, Serializer
+from assay.common.api import InvalidInput, Serializer, refuse_unknown_parameters
 from assay.common.problems import Problem
 
 from . import watermarks
@@ -73,6 +73,7 @@ class WatermarkActions:
     @action(detail=True, methods=["get"])
     def watermarks(self, request: Request, **kwargs: str) -> Response:
         """Every value that the watermark had, the newest first."""
+        refuse_unknown_parameters(request)
         changes = self.get_object().watermarks.visible_to(request.user).select_related("changed_by")
         page = self.paginate_queryset(changes)
         return self.get_paginated_response(WatermarkChangeSerializer(page, many=True).data)

@@ -16,7 +16,14 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from assay.common.api import InvalidInput, ModelSerializer, ModelViewSet, SearchFilter, refuse_body
+from assay.common.api import (
+    InvalidInput,
+    ModelSerializer,
+    ModelViewSet,
+    SearchFilter,
+    refuse_body,
+    refuse_unknown_parameters,
+)
 from assay.common.fields import ColumnSerializer
 from assay.common.history import HistorySerializer, history_of
 from assay.common.problems import Problem
@@ -158,6 +165,7 @@ class JobViewSet(ModelViewSet):
     @action(detail=True, methods=["get"])
     def runs(self, request: Request, **kwargs: str) -> Response:
         """The job's runs, the newest first."""
+        refuse_unknown_parameters(request)
         page = self.paginate_queryset(self.runs_of(self.get_object()))
         serializer = self.run_serializer_class(page, many=True, context=self.get_serializer_context())
         return self.get_paginated_response(serializer.data)
@@ -173,6 +181,7 @@ class JobViewSet(ModelViewSet):
     @action(detail=True, methods=["get"])
     def history(self, request: Request, **kwargs: str) -> Response:
         """Who changed what and when, the newest first."""
+        refuse_unknown_parameters(request)
         page = self.paginate_queryset(history_of(self.get_object()))
         return self.get_paginated_response(HistorySerializer(page, many=True).data)
 

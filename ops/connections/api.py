@@ -14,7 +14,14 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from assay.common.api import InvalidInput, ModelSerializer, ModelViewSet, SearchFilter, refuse_body
+from assay.common.api import (
+    InvalidInput,
+    ModelSerializer,
+    ModelViewSet,
+    SearchFilter,
+    refuse_body,
+    refuse_unknown_parameters,
+)
 from assay.common.fields import ColumnSerializer
 from assay.common.history import HistorySerializer, history_of
 from assay.common.problems import Problem
@@ -145,8 +152,7 @@ class ConnectionViewSet(ModelViewSet):
     @action(detail=True)
     def tables(self, request: Request, name: str) -> Response:
         """The tables of a database, with their columns."""
-        if unknown := set(request.query_params) - {"search"}:
-            raise InvalidInput([Problem(sorted(unknown)[0], "There is only the parameter “search”.", "unknown_field")])
+        refuse_unknown_parameters(request, {"search"})
         search = request.query_params.get("search", "").strip()[:LONGEST_SEARCH]
         return Response({"tables": services.tables(self.get_object(), search)})
 
@@ -154,5 +160,6 @@ class ConnectionViewSet(ModelViewSet):
     @action(detail=True)
     def history(self, request: Request, name: str) -> Response:
         """Who changed what and when, the newest first. Secrets are not in it."""
+        refuse_unknown_parameters(request)
         page = self.paginate_queryset(history_of(self.get_object()))
         return self.get_paginated_response(HistorySerializer(page, many=True).data)

@@ -3,7 +3,7 @@
 import pytest
 
 from catalog.models import Dataset
-from ingest.models import IngestJob, IngestRun
+from ingest.models import ContractChange, IngestJob, IngestRun, WatermarkChange
 from ops.models import Workflow
 
 JOB = {"name": "orders", "source_type": "file_local", "config": {"file": {"path": "/inbox/orders-*.csv"}}}
@@ -183,6 +183,23 @@ def test_lists_take_the_same_few_queries_however_long_they_are(orders, api, djan
         assert api.get(f"{ORDERS}runs/").json()["count"] == 30
     with django_assert_max_num_queries(4):
         assert api.get("/api/ingest-runs/").json()["count"] == 30
+
+
+def test_what_hangs_on_a_job_takes_the_same_few_queries_too(orders, api, django_assert_max_num_queries):
+    job, run = IngestJob.objects.get(), IngestRun.objects.create(job=IngestJob.objects.get())
+    for number in range(30):
+        WatermarkChange.objects.create(job=job, run=run, value=number, cause="run")
+        ContractChange.objects.create(job=job, run=run, column=f"c{number}", change="added", new="int64")
+    for name, queries in {"watermarks": 5, "contract-changes": 8}.items():
+        with django_assert_max_num_queries(queries):
+            assert api.get(f"{ORDERS}{name}/").json()["count"] == 30
+
+
+@pytest.mark.parametrize("name", ["files", "watermarks", "contract-changes", "quarantine", "runs", "history"])
+def test_a_misspelt_filter_of_what_hangs_on_a_job_is_refused(orders, api, name):
+    answer = api.get(f"{ORDERS}{name}/?statsu=pending")
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0] | {"detail": ""} == {"code": "unknown_field", "detail": "", "attr": "statsu"}
 
 
 def test_a_person_who_is_not_logged_in_sees_nothing(orders, client):

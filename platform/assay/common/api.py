@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
@@ -87,6 +88,12 @@ class ModelSerializer(StrictFields, serializers.ModelSerializer):
         return {name: getattr(record, name) for name in getattr(self.Meta, "filled_in", ()) if name not in attrs}
 
 
+def refuse_unknown_parameters(request: Request, known: Collection[str] = LIST_PARAMETERS) -> None:
+    """A misspelt filter must not show everything. Raises `InvalidInput`."""
+    if unknown := sorted(set(request.query_params) - set(known)):
+        raise InvalidInput([Problem(name, _unknown(name, set(known)), "unknown_field") for name in unknown])
+
+
 class PolicyMixin:
     """Every viewset's list and every object starts at what its asker may see."""
 
@@ -99,13 +106,11 @@ class PolicyMixin:
         return super().filter_queryset(queryset)
 
     def _refuse_unknown_filters(self, queryset) -> None:
-        """A misspelt filter must not show everything."""
         filterset = DjangoFilterBackend().get_filterset_class(self, queryset)
         known = {*LIST_PARAMETERS, *(filterset.base_filters if filterset else ())}
         if SearchFilter in self.filter_backends:
             known.add(SearchFilter.search_param)
-        if unknown := sorted(set(self.request.query_params) - known):
-            raise InvalidInput([Problem(name, _unknown(name, known), "unknown_field") for name in unknown])
+        refuse_unknown_parameters(self.request, known)
 
 
 class ModelViewSet(PolicyMixin, viewsets.ModelViewSet):
