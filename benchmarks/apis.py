@@ -146,6 +146,7 @@ def main() -> None:
                 "bare requests and Polars, types known": "benchmarks.apis:bare",
                 "Assay, whole run": "benchmarks.apis:whole_run",
                 "Assay, whole run, 4 pages at once": "benchmarks.apis:whole_run_at_once",
+                "dlt to Delta": "dlt:benchmarks.dlt_side:load_api",
             }
             title = f"API: {asked.pages} pages of {asked.records} records, {asked.latency:g} ms latency"
             compare(title, sides, {"url": url, "folder": folder}, asked.repeat)

@@ -55,17 +55,13 @@ def load_table_since(url: str, table: str, folder: str, column: str, since: Any)
     _load(rows, folder, "append")
 
 
-def load_api(url: str, folder: str, records_path: str, page_param: str, base_page: int) -> None:
-    """Every page of an API whose pages are numbered; an empty page is the last."""
+def load_api(url: str, folder: str) -> None:
+    """The API of `apis.py`: pages by number from 1, records at `data.items`, and an empty page behind the last."""
     base, _, path = url.rpartition("/")
-    endpoint = {
-        "path": path,
-        "data_selector": records_path,
-        "paginator": PageNumberPaginator(page_param=page_param, base_page=base_page, total_path=None),
-    }
-    source = rest_api_source(
-        {"client": {"base_url": f"{base}/"}, "resources": [{"name": "records", "endpoint": endpoint}]}
-    )
+    endpoint = {"path": path, "data_selector": "data.items", "params": {"per_page": 500}}
+    endpoint["paginator"] = PageNumberPaginator(page_param="page", base_page=1, total_path=None)
+    client, resource = {"base_url": f"{base}/"}, {"name": "records", "endpoint": endpoint, "max_table_nesting": 0}
+    source = rest_api_source({"client": client, "resources": [resource]})
     _load(source.resources["records"], folder)
 
 

@@ -175,6 +175,7 @@ def _compare(name: str, amount: int, folder: str, repeat: int) -> None:
         "Assay, read to publish": "benchmarks.ingest_files:ingest_landed",
         "Assay, whole job": "benchmarks.ingest_files:ingest",
         "Assay, whole job, rows in quarantine": "benchmarks.ingest_files:ingest_faulty",
+        "dlt to Delta": f"dlt:benchmarks.dlt_side:load_{name}",
     }
     path = Path(folder, f"clean.{name}")
     title = f"{name}: {amount:,} rows, {path.stat().st_size / 1e6:.0f} MB"
