@@ -285,4 +285,5 @@ def record_run(run: IngestRun, result) -> None:
     known = set(Dataset.objects.filter(name__in=[c.dataset for c in result.children]).values_list("name", flat=True))
     for child in (child for child in result.children if child.dataset in known):
         catalog.record_version(child.dataset, run_id=run.pk, published=child.published, columns=child.columns)
-    catalog.record_version(run.job.bronze_name, run_id=run.pk, published=result.published, columns=result.columns)
+    if result.published:
+        catalog.record_version(run.job.bronze_name, run_id=run.pk, published=result.published, columns=result.columns)

@@ -96,7 +96,7 @@ def _has_days(job: IngestJob) -> bool | None:
 def record(run: IngestRun, result: StepResult) -> None:
     """Mirror what the run's commit says. Called in the transaction that ends the run."""
     run.last_watermark_value = result.watermark
-    if is_incremental(run.job):
+    if is_incremental(run.job) and result.published:
         _mirror(run.job, result.watermark, Cause.RUN, run=run, table_version=result.published.version)
 
 

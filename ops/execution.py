@@ -85,6 +85,8 @@ def _told(result: StepResult) -> str:
     """What was done, in one line of the step's log."""
     aside = f", {result.quarantined_rows:,} set aside" if result.quarantined_rows else ""
     phases = ", ".join(f"{phase} {seconds:.1f} s" for phase, seconds in result.phases.items())
+    if result.published is None:
+        return "No rows came, and there is no table yet: nothing was published."
     again = "was published already as" if result.published.already else "published as"
     text = f"{result.rows_read:,} rows read, {result.rows_written:,} {again} version {result.published.version}{aside}."
     return f"{text} Took: {phases}." if phases else text

@@ -75,7 +75,7 @@ class StepResult:
     rows_read: int
     rows_written: int
     quarantined_rows: int = 0
-    published: Published
+    published: Published | None  # None: there was no table yet, and nothing came that could make one
     columns: tuple[Column, ...]  # the table's schema at that version, provenance columns included
     schema_changes: tuple[SchemaChange, ...] = ()
     landing_path: str = ""  # relative to the lake

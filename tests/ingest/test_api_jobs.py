@@ -8,8 +8,9 @@ import polars as pl
 import pytest
 
 from assay.common.secrets import MASK
+from catalog.models import Dataset
 from ingest.models import IngestJob
-from ingest.services import access_for, spec_of
+from ingest.services import access_for, record_run, spec_of
 from ingest.validation import problems_of
 from tests.factories import make_connection
 from workers.executors.ingest import run_ingest
@@ -146,3 +147,19 @@ def test_a_job_with_a_connection_runs_from_the_api_to_bronze(shop, api, api_serv
     assert result.rows_read == 10
     assert sorted(pl.read_delta(spec.target.uri)["id"]) == list(range(10))
     assert "s3cret" not in json.dumps(to_json(spec)) + json.dumps(to_json(result))
+
+
+@pytest.mark.parametrize("incremental", [{}, {"incremental_mode": "incremental", "watermark_column": "id"}])
+def test_a_run_of_an_api_without_records_is_kept_without_a_version(shop, api, api_server, settings, incremental):
+    settings.ASSAY_HTTP_ALLOW_PRIVATE = ["127.0.0.1"]
+    api_server.records = []
+    config = {"url": f"{api_server.url}/single", "records_path": "data.items"}
+    answer = api.post(URL, {"name": "orders", "source_type": "api", "config": {"api": config}, **incremental})
+    assert answer.status_code == 201, answer.json()
+    assert api.post(f"{URL}orders/preview/").json()["columns"] == []
+    run = IngestJob.objects.get(name="orders").runs.create()
+    spec = spec_of(run.job, str(run.pk))
+    record_run(run, run_ingest(spec, access=access_for(spec)))
+    run.refresh_from_db()
+    assert (run.rows_read, run.table_version, run.last_watermark_value) == (0, None, None)
+    assert Dataset.objects.get(name="bronze.shop.orders").version is None

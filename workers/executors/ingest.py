@@ -25,7 +25,7 @@ from ..specs import IngestSpec
 from .clock import Clock
 from .ingest_change import Refused, RunChange
 from .ingest_contract import as_facts, from_facts, misfits_of, with_refused
-from .ingest_files import choose_files, nothing_new
+from .ingest_files import choose_files, holds_nothing, nothing_new, nothing_yet
 from .ingest_incremental import Cursor, Sieve, cursor_of, is_window, sieve_of
 from .ingest_nested import ChildTables, children_of
 from .ingest_quarantine import check_threshold, refuse, refused_rows, write_quarantine
@@ -38,7 +38,8 @@ def run_ingest(spec: IngestSpec, progress: Progress = silent, access: Access = N
 
     The table gets the source's columns and `_ingested_at`, `_run_id`,
     `_source_file` and, when it is partitioned by it, `_ingest_date`. Blank
-    lines are no rows. A run that has published is only reported again.
+    lines are no rows. A run that has published is only reported again. Where
+    an API has no records yet there is no table to make: nothing is published.
 
     Raises, each with nothing published: `SourceMissing`, `UnreadableSource`,
     `MissingColumns`, `BadRows` (a row was refused and the job allows none, or
@@ -60,7 +61,11 @@ def run_ingest(spec: IngestSpec, progress: Progress = silent, access: Access = N
         folder = Path(name)
         with clock("read"):
             progress("read", total=sum(file.size for file in chosen.to_read))
-            work = _read(spec, table, chosen.to_read, staging, folder, progress)
+            files = open_landed(spec, chosen.to_read, folder)
+            if holds_nothing(spec, files):
+                progress("read", message="The source has no records yet, so there is no table to make.")
+                return nothing_yet(spec, landed, _in_lake(spec, landed.path))
+            work = _read(spec, table, files, staging, folder, progress)
         with clock("audit"):
             progress("audit")
             facts, refused = _set_aside(spec, work, folder)
@@ -112,12 +117,11 @@ class _Work:
 def _read(
     spec: IngestSpec,
     table: KnownTable,
-    landed: Sequence[LandedFile],
+    files: Sequence[PlainFile],
     staging: Staging,
     folder: Path,
     progress: Progress,
 ) -> _Work:
-    files = open_landed(spec, landed, folder)
     sample = READERS[spec.format].sample(files, spec)
     resolution = resolve(spec, files, sample, table)
     for note in resolution.notes:

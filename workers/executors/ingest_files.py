@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..access import Access
@@ -9,6 +10,7 @@ from ..errors import SourceMissing
 from ..lake.landing import Landed, LandedFile
 from ..lake.state import state_of
 from ..lake.table import open_table, table_exists
+from ..readers.base import PlainFile
 from ..results import FileRead, Published, StepResult
 from ..specs import IngestSpec
 from .ingest_incremental import is_window
@@ -63,6 +65,27 @@ def choose_files(spec: IngestSpec, landed: Landed, access: Access) -> Chosen:
 
 def _told(file: LandedFile, loaded_by: str = "") -> FileRead:
     return FileRead(name=file.name, size=file.size, sha256=file.sha256, mark=file.mark, loaded_by=loaded_by)
+
+
+def holds_nothing(spec: IngestSpec, files: Sequence[PlainFile]) -> bool:
+    """Whether an API has no record yet, and neither the job nor a table says what columns they will have.
+
+    `spec` has the settled columns. A file without anything is an error at its source; an API's empty list is an answer.
+    """
+    return spec.source.type == "api" and not spec.columns and not any(file.path.stat().st_size for file in files)
+
+
+def nothing_yet(spec: IngestSpec, landed: Landed, landing_path: str) -> StepResult:
+    """The result of a run after which there still is no table: nothing is committed, the watermark stays."""
+    return StepResult(
+        rows_read=0,
+        rows_written=0,
+        published=None,
+        columns=(),
+        landing_path=landing_path,
+        watermark=spec.watermark.last if spec.watermark else None,
+        facts=landed.facts,
+    )
 
 
 def nothing_new(spec: IngestSpec, landed: Landed, chosen: Chosen, landing_path: str) -> StepResult:

@@ -23,6 +23,7 @@ from ..schema import parse_type
 from ..sources import source_of
 from ..specs import Column, IngestSpec, from_json, to_json
 from .ingest import open_landed
+from .ingest_files import holds_nothing
 from .ingest_nested import ChildTables
 from .ingest_rows import bad_rows, good_values, judged
 from .ingest_schema import KnownTable, known_table, resolve
@@ -65,6 +66,8 @@ def _preview(spec: IngestSpec, landed: Sequence[LandedFile], table: KnownTable) 
     with TemporaryDirectory(prefix="assay-preview-") as name:
         folder = Path(name)
         files = open_landed(spec, landed, folder, GLANCE_BYTES)
+        if holds_nothing(spec, files):
+            return Preview(columns=(), rows=())
         reader = READERS[spec.format]
         sample = reader.sample(files, spec)
         plans = [_from_text(plan) for plan in resolve(spec, files, sample, table).plans]

@@ -145,5 +145,5 @@ class JobRun(Timed):
         facts = to_json(result)
         for name in ("rows_read", "rows_written", "quarantined_rows", "schema_changes", "phases"):
             setattr(self, name, facts[name])
-        self.table_version = result.published.version
+        self.table_version = result.published.version if result.published else None
         self.quality = {"checks": facts["checks"], "reasons": facts["reasons"]}

@@ -41,7 +41,7 @@ def land(spec: IngestSpec, landing: Landing, access: Access, progress: Progress)
     kept_at = time.monotonic()
     try:
         for page, following in _pages(client, Ask(**place.get("next", {})), told, progress):
-            if page.size:
+            if page.size or page.number == 1:  # an answer without a body, too, is what was received
                 landing.add(page.name, page.content, source=page.address, is_durable=False)
                 told |= {"pages": told["pages"] + 1, "bytes": told["bytes"] + page.size}
             page.content.close()

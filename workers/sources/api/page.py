@@ -83,9 +83,9 @@ def _json(body: bytes) -> Any:
 
 
 def _records(document: Any, path: str, label: str) -> list[Any]:
-    """The records of a page: a list's items, or the one object that there is; null is none."""
+    """The records of a page: a list's items, or the one object that there is; null is none, and so is no body."""
     found = find(document, path)
-    if found is MISSING and any(find(document, above) is None for above in above_of(path)):
+    if found is MISSING and any(find(document, above) is None for above in ("", *above_of(path))):
         return []
     if found is MISSING:
         has = ", ".join(map(str, document)) if isinstance(document, dict) else f"a JSON {type(document).__name__}"
