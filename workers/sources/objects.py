@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import compress
 from typing import Any
 
 from ..access import Access
-from ..errors import SourceMissing, SourceUnavailable
+from ..errors import InvalidSpec, SourceMissing, SourceUnavailable
 from ..s3 import s3_client, s3_error
 from ..specs import FilesSource, SourceFile
 
@@ -38,12 +39,12 @@ def list_objects(client: Any, bucket: str, pattern: str) -> list[SourceFile]:
     pattern = f"{pattern}**" if pattern.endswith("/") or not pattern else pattern
     fixed = _WILDCARD.split(pattern, maxsplit=1)[0]
     folder = fixed[: fixed.rfind("/") + 1]
-    matches = regex_of(pattern).fullmatch
     shown = re.match(r"[_.]", pattern.rpartition("/")[2])  # who asks for them gets them
     found = [
         _file(bucket, entry["Key"], folder, entry["Size"], entry["ETag"])
-        for entry in _entries(client, bucket, fixed)
-        if matches(entry["Key"]) and entry["Size"] and (shown or not _is_hidden(entry["Key"][len(folder) :]))
+        for entries in _pages(client, bucket, fixed)
+        for entry in _matching(entries, pattern)
+        if entry["Size"] and (shown or not _is_hidden(entry["Key"][len(folder) :]))
     ]
     if not found:
         raise SourceMissing(
@@ -52,10 +53,10 @@ def list_objects(client: Any, bucket: str, pattern: str) -> list[SourceFile]:
     return sorted(found, key=lambda file: file.uri)
 
 
-def _entries(client: Any, bucket: str, prefix: str) -> Iterator[dict[str, Any]]:
+def _pages(client: Any, bucket: str, prefix: str) -> Iterator[list[dict[str, Any]]]:
     try:
         for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-            yield from page.get("Contents", ())
+            yield page.get("Contents", [])
     except Exception as error:
         raise s3_error(error, f"s3://{bucket}/{prefix}") from error
 
@@ -78,9 +79,22 @@ def _is_hidden(name: str) -> bool:
     return any(part.startswith(("_", ".")) and "=" not in part for part in name.split("/"))
 
 
-def regex_of(pattern: str) -> re.Pattern[str]:
-    """A pattern of keys as a regular expression."""
-    return re.compile("".join(_translated(token) for token in _TOKEN.findall(pattern)), re.DOTALL)
+def _matching(entries: list[dict[str, Any]], pattern: str) -> Iterator[dict[str, Any]]:
+    return compress(entries, matches([entry["Key"] for entry in entries], pattern))
+
+
+def matches(keys: Sequence[str], pattern: str) -> list[bool]:
+    """Which of the keys the pattern names.
+
+    Not by Python's `re`, which needs days for a pattern of many wildcards. Raises `InvalidSpec`.
+    """
+    import polars as pl  # takes a moment to import, and most need only the names above
+
+    whole = "".join(_translated(token) for token in _TOKEN.findall(pattern))
+    try:
+        return pl.Series(keys, dtype=pl.String).str.contains(rf"(?s)\A(?:{whole})\z").to_list()
+    except pl.exceptions.PolarsError:
+        raise InvalidSpec(f"“{pattern}” is no pattern.", hint="Look at what stands in brackets: [a-c].") from None
 
 
 def _translated(token: str) -> str:
