@@ -14,9 +14,10 @@ from workers.errors import AssayError
 
 from . import late_rows, watermarks
 from .form_views import job_or_404
-from .models import IngestJob
+from .models import IngestJob, WatermarkChange
 
 CHANGES_SHOWN = 30
+REASON_CHARS = WatermarkChange._meta.get_field("reason").max_length
 
 
 @login_required
@@ -29,9 +30,8 @@ def job_rewind(request, slug, name):
     """`value` (empty: from the beginning) and `reason`; answers with the whole part anew."""
     job = job_or_404(request.user, slug, name)
     try:
-        watermarks.rewind(
-            job, _value(job, request.POST.get("value", "")), user=request.user, reason=request.POST.get("reason", "")
-        )
+        reason = request.POST.get("reason", "")[:REASON_CHARS]
+        watermarks.rewind(job, _value(job, request.POST.get("value", "")), user=request.user, reason=reason)
     except AssayError as error:
         return _watermarks(request, job, error=error.as_dict())
     return _watermarks(request, job)

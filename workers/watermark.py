@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_FLOOR, Decimal
+from functools import partial
+from math import isfinite
 from typing import Any
 
 from .errors import InvalidSpec
@@ -113,9 +115,17 @@ def is_orderly(kind: str) -> bool:
     return kind in _PYTHON or kind.startswith("decimal")
 
 
-def _whole(value: Value) -> int:
-    number = Decimal(str(value))
-    return int(number.to_integral_value(ROUND_FLOOR))
+def _whole(bits: int, value: Value) -> int:
+    number = int(Decimal(str(value)).to_integral_value(ROUND_FLOOR))
+    if number >= 1 << bits - 1:
+        raise ValueError
+    return max(number, -(1 << bits - 1))  # a lag may reach below all that there are
+
+
+def _finite(number: float | Decimal) -> float | Decimal:
+    if not isfinite(number):
+        raise ValueError
+    return number
 
 
 def _text(value: Value) -> str:
@@ -135,9 +145,9 @@ def _day(value: Value) -> date:
 
 
 _PYTHON: dict[str, Callable[[Value], Any]] = {
-    **dict.fromkeys(("int8", "int16", "int32", "int64"), _whole),
-    **dict.fromkeys(("float32", "float64"), float),
-    "decimal": lambda value: Decimal(str(value)),
+    **{f"int{bits}": partial(_whole, bits) for bits in (8, 16, 32, 64)},
+    **dict.fromkeys(("float32", "float64"), lambda value: _finite(float(value))),
+    "decimal": lambda value: _finite(Decimal(str(value))),
     "string": _text,
     "date": _day,
     "timestamp": lambda value: _moment(value).astimezone(UTC).replace(tzinfo=None),

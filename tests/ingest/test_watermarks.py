@@ -148,6 +148,31 @@ def test_a_value_that_is_none_of_the_column_is_refused(api, orders, value):
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [("int64", 2**63), ("int8", 128), ("float64", "1e400"), ("float64", "nan"), ("decimal(9,2)", "NaN")],
+)
+def test_a_value_that_no_row_can_have_is_refused_on_the_page_too(client, engineer, shop, inbox, kind, value):
+    columns = [{"name": "at", "type": kind}]
+    config = {"file": {"path": "/inbox/*.csv"}}
+    job = make_ingest_job(
+        shop,
+        config=config,
+        incremental_mode="incremental",
+        watermark_column="at",
+        schema_mode="user",
+        user_schema=columns,
+    )
+    client.force_login(engineer)
+    address = f"/workflows/shop/ingest-jobs/{job.name}/rewind/"
+    page = client.post(address, {"value": value, "reason": "r" * 400}).content.decode()
+    assert f"is no {kind}" in page
+    assert not job.watermarks.exists()
+    assert client.post(address, {"value": "-5", "reason": "r" * 400}).status_code == 200
+    assert (job.watermarks.get().value, job.watermarks.get().reason) == (-5, "r" * 300)
+
+
+@pytest.mark.django_db
 def test_nothing_is_set_back_while_the_job_runs(api, orders):
     load(orders)
     services.start_job_run("ingest", orders, send=False)
