@@ -35,13 +35,15 @@ def put(inbox):
     return put
 
 
-def carry_out(job: IngestJob, *, is_recorded: bool = True) -> StepResult:
+def carry_out(job: IngestJob, *, is_recorded: bool = True, **fields) -> StepResult:
     """One run, as a worker does it; not recorded is what a worker leaves that dies behind the commit."""
     job.refresh_from_db()
     kind = kinds.get("ingest")
     run = IngestRun.objects.queue(job_id=job.pk, last_published=catalog.last_run_id(job.bronze_name))
+    for name, value in fields.items():
+        setattr(run, name, value)
     run.spec = kind.to_spec(run)
-    run.save(update_fields=["spec"])
+    run.save(update_fields=["spec", *fields])
     result = kind.execute(run.spec, silent)
     if is_recorded:
         kind.record(run, result)
@@ -244,3 +246,14 @@ def test_files_are_shown_in_few_queries_however_many_they_are(
     assert "26–50 of 60" in page
     with django_assert_max_num_queries(6):
         assert api.get(f"/api/workflows/shop/ingest-jobs/{job.name}/files/").json()["count"] == 60
+
+
+def test_a_file_of_which_only_some_days_were_taken_is_still_to_be_loaded(job, put):
+    IngestJob.objects.update(incremental_mode="incremental", watermark_column="day")
+    put("a.csv", "id,day\n1,2026-11-01\n")
+    carry_out(job)
+    put("b.csv", "id,day\n2,2026-11-02\n3,2026-11-03\n")
+    carry_out(job, window={"start_date": "2026-11-02", "end_date": "2026-11-02"})
+    assert ids(job) == [1, 2]
+    assert read(carry_out(job)) == ["b.csv"]
+    assert ids(job) == [1, 2, 3]

@@ -49,7 +49,7 @@ def choose_files(spec: IngestSpec, landed: Landed, access: Access) -> Chosen:
     A table that is gone has loaded nothing. Raises whatever `access.loaded` raises.
     """
     files = files_of(landed)
-    if spec.source.type != "files":
+    if spec.source.type != "files" or is_window(spec):  # of a file some days only are no loaded file
         return Chosen(to_read=files)
     if not skips_loaded_files(spec):
         return Chosen(to_read=files, told=tuple(_told(file) for file in files))
