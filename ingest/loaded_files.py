@@ -101,11 +101,6 @@ def _keep(run: IngestRun, files: Sequence[FileRead]) -> None:
     LoadedFile.objects.bulk_create(rows, batch_size=ASKED_AT_ONCE)
 
 
-def forget_after(job: IngestJob, table_version: int) -> None:
-    """Set straight which files are in the table, now that it has the rows of this version again."""
-    _set_current(job, _lineage(job, table_version))
-
-
 def _in_parts(values: Sequence[str]) -> Iterator[Sequence[str]]:
     return (values[start : start + ASKED_AT_ONCE] for start in range(0, len(values), ASKED_AT_ONCE))
 

@@ -153,7 +153,7 @@ def test_a_rollback_makes_its_files_loadable_again_and_back(job, put):
         put(f"{number}.csv", f"id\n{number}\n")
         carry_out(job)
     catalog.rollback(Dataset.objects.get(name=job.bronze_name), 0)
-    loaded_files.forget_after(job, 0)
+    loaded_files.catch_up(job)
     assert set(LoadedFile.objects.filter(is_current=True, loaded_by=None).values_list("name", flat=True)) == {"1.csv"}
     catalog.rollback(Dataset.objects.get(name=job.bronze_name), 1)  # nobody told the mirror
     assert read(carry_out(job)) == ["3.csv"]

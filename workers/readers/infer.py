@@ -12,9 +12,8 @@ from decimal import Decimal, InvalidOperation
 
 import polars as pl
 
-from ..schema import parse_type
 from ..specs import CsvOptions
-from .casts import GROUPED, ColumnPlan, typed
+from .casts import GROUPED, ColumnPlan
 from .date_formats import formats_for, given_formats, known_formats
 
 BOOLEANS = ("true", "false", "True", "False", "TRUE", "FALSE")
@@ -70,14 +69,6 @@ def plan_for(
     trimmed = values.str.strip_chars(" \t") if strip else values
     formats = formats_for(trimmed, type_, given_formats(options.date_formats, type_), tolerance=1.0)
     return ColumnPlan(name=name, type=type_, nullable=nullable, strip=strip, formats=formats, decimal=options.decimal)
-
-
-def fitting_share(texts: pl.Series, plan: ColumnPlan) -> float:
-    """The share (0..1) of the values that the plan can read; 1 when there are none."""
-    values = _values(texts)
-    if values.is_empty():
-        return 1.0
-    return 1 - values.to_frame(plan.name).select(typed(plan).null_count()).item() / len(values)
 
 
 def _values(texts: pl.Series) -> pl.Series:
@@ -159,18 +150,3 @@ def _moment(
         if formats := formats_for(values, type_, given, known, tolerance=tolerance):
             return type_, formats
     return None
-
-
-def type_rank(type_: str) -> int:
-    """The place of a type on the road int → wider int → float or decimal → string; -1 when it is not on it."""
-    order = ("int8", "int16", "int32", "int64", "float64", "string")
-    if type_.startswith("decimal"):
-        return order.index("float64")
-    return order.index(type_) if type_ in order else -1
-
-
-def is_wider(new: str, old: str) -> bool:
-    """Whether every value of `old` has a place in `new`."""
-    if new == "string":
-        return parse_type(old) != pl.String
-    return -1 < type_rank(old) < type_rank(new)

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from workers.errors import InvalidSpec, SchemaChanged
-from workers.lake.evolve import can_widen
+from workers.lake.lattice import holds
 from workers.lake.table import open_table
 from workers.specs import Column
 
@@ -98,7 +98,7 @@ def test_widening_while_a_partition_is_replaced_keeps_the_others(by_day):
     ],
 )  # fmt: skip
 def test_only_what_loses_no_value_counts_as_wider(old, new, wide):
-    assert can_widen(old, new) == wide
+    assert holds(new, old) == wide
 
 
 def test_another_type_is_refused_and_the_table_left_alone(target):
