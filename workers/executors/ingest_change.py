@@ -11,6 +11,7 @@ import polars as pl
 
 from ..checks.balance import check_balance, check_received
 from ..errors import MissingColumns, PublishConflict, UnreadableSource
+from ..lake.evolve import held_names
 from ..lake.landing import CUT_SHORT, Landed, LandedFile
 from ..lake.merge import ROWS_PER_FILE, Absent, Batch, Merged, merge
 from ..lake.publish import Change
@@ -111,30 +112,39 @@ class RunChange:
     def _stage_unseen(self, table: Table, columns: tuple[Column, ...]) -> int:
         """Stage those of the waiting rows that the table has not; how many it has. Rows count as often as they come."""
         waiting, known = pl.scan_parquet(self.reading.waiting, glob=False), 0
-        names = self._compared(table)
         height = waiting.select(pl.len()).collect().item()
         parts = -(-height // COMPARED_ROWS)
         if not height:
             return 0
-        rows = rows_of(table, self._files_in_reach(table), columns).filter(self._in_reach(table))
+        there = [
+            (names, rows_of(table, files, columns).filter(self._in_reach(table)))
+            for names, files in self._compared(table)
+        ]
+        shared = [name for name in there[0][0] if all(name in names for names, _ in there)]
         for part in range(parts):
-            mine = (pl.struct(names).hash() % parts) == part if parts > 1 else pl.lit(True)
-            there = rows.select(names).filter(mine).group_by(names).agg(pl.len().alias("__there"))
-            here = waiting.filter(mine).sort(POSITION).with_columns(pl.int_range(pl.len()).over(names).alias("__nth"))
-            joined = here.join(there, on=names, how="left", nulls_equal=True).collect(engine="streaming")
-            is_known = (pl.col("__nth") < pl.col("__there")).fill_null(False)
-            known += joined.select(is_known.sum()).item()
-            unseen = joined.filter(~is_known).sort(POSITION).drop("__nth", "__there", POSITION)
-            self._staging.sink(unseen.lazy(), partition=partition_of(self.spec))
+            mine = (pl.struct(shared).hash() % parts) == part if parts > 1 else pl.lit(True)
+            left = waiting.filter(mine).sort(POSITION).collect(engine="streaming")
+            before = left.height
+            for names, rows in there:
+                left = _unknown(left, rows.filter(mine), names)
+            known += before - left.height
+            self._staging.sink(left.drop(POSITION).lazy(), partition=partition_of(self.spec))
         return known
 
-    def _compared(self, table: Table) -> list[str]:
-        """The columns that tell whether a row is in the table: those that both have.
+    def _compared(self, table: Table) -> list[tuple[list[str], list[DataFile]]]:
+        """The columns that tell whether a row is in the table, with the files that have them; most columns first.
 
-        Where a format leaves out what has no value, all columns of the table count.
+        They are those that source and file both have. Where a format leaves out
+        what has no value, all columns of the file count. A file that is older
+        than a column lacks it: what the source has there now tells nothing of its rows.
         """
-        held = {column.name for column in table.columns}
-        return [name for name in self._given() if name in held]
+        given, alike = self._given(), {}
+        for file in self._files_in_reach(table):
+            # Statistics of a column prove that the file has it, and spare a look into the file.
+            is_told = all(file.nulls.get(name) is not None for name in given)
+            held = given if is_told else held_names(file.uri, table.storage_options)
+            alike.setdefault(tuple(name for name in given if name in held), []).append(file)
+        return [(list(names), files) for names, files in sorted(alike.items(), key=lambda of: -len(of[0]))]
 
     def _given(self) -> list[str]:
         if self.spec.format in ("json", "ndjson"):
@@ -299,3 +309,12 @@ class RunChange:
                 f"The watermark is in the future: {name} reaches {reached}. Rows before it will be read as late ones."
             )
         return ""
+
+
+def _unknown(rows: pl.DataFrame, table: pl.LazyFrame, names: list[str]) -> pl.DataFrame:
+    """Those of the rows that the table has not, in their order. A row counts as often as it comes."""
+    there = table.select(names).group_by(names).agg(pl.len().alias("__there"))
+    here = rows.lazy().with_columns(pl.int_range(pl.len()).over(names).alias("__nth"))
+    joined = here.join(there, on=names, how="left", nulls_equal=True)
+    unseen = joined.filter((pl.col("__nth") >= pl.col("__there")).fill_null(True))
+    return unseen.drop("__nth", "__there").sort(POSITION).collect(engine="streaming")

@@ -14,7 +14,7 @@ from deltalake import DeltaTable, Field, Schema
 from ..errors import InvalidSpec, SchemaChanged
 from ..schema import columns_of, parse_type, type_name
 from ..specs import Column
-from .lattice import LARGEST_EXACT, converted, holds, least_holding
+from .lattice import LARGEST_EXACT, converted, least_holding
 
 LOGICAL_TYPE = "assay.type"  # in a Delta field's metadata: `json` and `time` are stored as text
 
@@ -36,11 +36,6 @@ def storage_type(dtype: pl.DataType) -> pl.DataType:
 def stored_name(written: str) -> str:
     """The written name of the type that a column of this type has in a file: `json` is `string`."""
     return type_name(storage_type(parse_type(written)))
-
-
-def can_widen(old: str, new: str) -> bool:
-    """Whether every value of the old type has an exact place in the new one, so that rows can be rewritten."""
-    return holds(new, old)
 
 
 def is_exact_in_float64(delta: DeltaTable, column: str) -> bool:
@@ -144,6 +139,12 @@ def columns_of_delta(delta: DeltaTable) -> tuple[Column, ...]:
         Column(name=column.name, type=told.metadata.get(LOGICAL_TYPE, column.type), nullable=told.nullable)
         for column, told in zip(named, schema.fields, strict=True)
     )
+
+
+def held_names(uri: str, storage_options: dict) -> frozenset[str]:
+    """The columns that a data file has itself: one that is older than a column of its table lacks it."""
+    rows = pl.scan_parquet(uri, hive_partitioning=False, glob=False, storage_options=storage_options or None)
+    return frozenset(rows.collect_schema().names())
 
 
 def widened_rows(uri: str, change: Evolution, partition_by: tuple[str, ...], storage_options: dict) -> pl.LazyFrame:

@@ -41,6 +41,7 @@ from .evolve import (
     delta_fields,
     delta_schema,
     evolve,
+    held_names,
     is_exact_in_float64,
     needs_plain_timestamps,
     storage_type,
@@ -365,7 +366,10 @@ class _Publication:
                 if file.path in leave_out:
                     continue
                 rows = widened_rows(file.uri, evolution, self.target.partition_by, self.store.storage_options)
-                staging.sink(rows, partition=file.partition_values)
+                # A younger column stays out of the file: who compares rows must see that it was never read for these.
+                held = held_names(file.uri, self.store.storage_options)
+                names = [name for name in rows.collect_schema().names() if name in held]
+                staging.sink(rows.select(names), partition=file.partition_values)
             rewritten = staging.files
             self.store.sync(file.path for file in rewritten)
         # Not above: a commit that seems to have failed may stand, and then it needs these files.

@@ -175,6 +175,19 @@ def test_rows_are_known_although_a_column_came_or_went_or_became_wider(tmp_path)
     assert held["note"].to_list() == [None, None, "c"]
 
 
+@pytest.mark.parametrize("id_type", ["int64", "decimal(20,0)"])
+def test_rows_within_the_lag_stay_known_in_every_run_after_a_column_was_added(tmp_path, id_type):
+    old = Loading(tmp_path, {"id": "int64", "at": "int64"}, lag="100")
+    old.run([(1, 10), (2, 20), (2, 20)])
+    new = Loading(tmp_path, {"id": id_type, "at": "int64", "note": "string"}, lag="100")
+    rows = [(1, 10, "default"), (2, 20, "default"), (2, 20, "default"), (3, 30, "c")]
+    assert new.run(rows).skipped == {"already_loaded": 3}
+    assert new.run([*rows, (3, 30, "other"), (4, 40, "d")]).skipped == {"already_loaded": 4}
+    assert new.run([*rows, (2, 20, "one more")]).rows_written == 1
+    held = pl.read_delta(new.target.uri).sort("at", "note", nulls_last=False)
+    assert held["note"].to_list() == [None, None, None, "one more", "c", "other", "d"]
+
+
 def test_a_date_partition_and_many_runs_change_nothing_of_it(tmp_path):
     job = Loading(tmp_path, {"id": "int64", "at": "int64", "note": "string"}, lag="100").but(partitioned=True)
     for day in range(20, 24):
