@@ -1,10 +1,16 @@
 """Who may do what on the pages: looking asks for a log-in, changing for the permission and for POST."""
 
+import re
+from importlib import import_module
+
 import pytest
+from django.apps import apps
 from django.contrib.auth.models import Permission
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from ops.models import PipelineRun
-from tests.factories import make_dataset_job, make_ingest_job, make_run, make_workflow
+from tests.factories import make_connection, make_dataset_job, make_ingest_job, make_run, make_workflow
 
 pytestmark = pytest.mark.django_db
 
@@ -63,6 +69,39 @@ def test_an_action_is_never_done_on_get(client, engineer, shop, address):
     client.force_login(engineer)
     assert client.get(address).status_code == 405
     assert PipelineRun.objects.count() == 1
+
+
+def pages() -> list[str]:
+    """Every address of the apps' pages, with what is there in place of its parameters."""
+    real = {"slug": "shop", "name": "orders", "pk": "1", "layer": "silver"}
+    found = []
+    for app in ("ops", "ingest", "datasets", "catalog"):
+        entries = import_module(f"{app}.urls").urlpatterns
+        entries = [below for entry in entries for below in getattr(entry, "url_patterns", [entry])]
+        prefix = "datasets/" if app == "catalog" else ""
+        for entry in entries:
+            found.append("/" + prefix + re.sub(r"<(?:\w+:)?(\w+)>", lambda match: real[match[1]], str(entry.pattern)))
+    return found
+
+
+@pytest.mark.parametrize("address", pages())
+def test_no_page_answers_somebody_who_is_not_logged_in(client, shop, address):
+    make_connection("orders")
+    for answer in (client.get(address), client.post(address)):
+        is_sent_to_log_in = answer.status_code == 302 and answer.url.startswith("/admin/login/")
+        assert is_sent_to_log_in or answer.status_code in (403, 405), f"{address}: {answer.status_code}"
+
+
+@pytest.mark.parametrize("address", pages())
+def test_nothing_that_a_viewer_posts_changes_anything(viewer, shop, address):
+    make_connection("orders")
+    before = [*map(str, apps.get_model("ingest.IngestJob").history.values()), PipelineRun.objects.count()]
+    with CaptureQueriesContext(connection) as queries:
+        viewer.post(address, {"name": "changed", "decision": "accept", "value": "1"})
+    after = [*map(str, apps.get_model("ingest.IngestJob").history.values()), PipelineRun.objects.count()]
+    assert after == before
+    writes = [query["sql"] for query in queries if re.match("INSERT|UPDATE|DELETE", query["sql"])]
+    assert [sql for sql in writes if "django_session" not in sql] == []
 
 
 @pytest.mark.parametrize("what", ["cancel", "retry"])
