@@ -287,9 +287,9 @@ class Storm:
         )
         return {"spec": to_json(spec), "connection": self.source.access()}
 
-    def rage(self, runs: int, worker: Worker) -> Outcome:
+    def rage(self, runs: int, kills: int, worker: Worker) -> Outcome:
         told, job = Outcome(self.way), None
-        while told.runs < runs:
+        while told.runs < runs or told.kills < kills:
             self._meddle(told)
             self.source.before_run()
             job = job or self.job()
@@ -359,15 +359,15 @@ def _writer(source: Table | CsvFile, changes: bool, seed: int) -> Iterator[None]
         writer.wait()
 
 
-def storm(way: str, source: Table | CsvFile, *, is_merge: bool, runs: int, seed: int) -> Outcome:
-    """One way of loading through a storm of kills."""
+def storm(way: str, source: Table | CsvFile, *, is_merge: bool, runs: int, seed: int, kills: int = 0) -> Outcome:
+    """One way of loading through a storm of so many runs and kills at least."""
     worker = Worker()
     source.create()
     try:
         with TemporaryDirectory(prefix="assay-storm-") as folder:
             raging = Storm(way, source, Path(folder), is_merge, random.Random(seed))
             with _writer(source, is_merge, seed):
-                told = raging.rage(runs, worker)
+                told = raging.rage(runs, kills, worker)
             raging.settle(told, worker)
             return told
     finally:

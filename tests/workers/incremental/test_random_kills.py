@@ -6,13 +6,13 @@ import pytest
 
 from benchmarks.random_kills import CsvFile, Table, storm
 
-RUNS = 8
+RUNS, KILLS = 6, 3
 pytestmark = pytest.mark.chaos
 
 
 def survives(source, *, is_merge: bool) -> None:
-    told = storm("test", source, is_merge=is_merge, runs=RUNS, seed=5)
-    assert told.kills > 1, told
+    told = storm("test", source, is_merge=is_merge, runs=RUNS, kills=KILLS, seed=5)
+    assert told.kills >= KILLS
     assert (told.lost, told.doubled, told.is_watermark_right) == (0, 0, True), told
 
 
