@@ -23,7 +23,7 @@
   const wasAsked = (form, changed) => form.dataset.asked === "yes" && Boolean(changed.closest("[data-columns-card]"));
 
   document.addEventListener("click", (event) => {
-    const button = event.target.closest?.("#preview-button");
+    const button = event.target.closest?.("[data-ingest-form] #preview-button");
     if (button) formOf(button).dataset.asked = "yes";
   });
 
