@@ -78,9 +78,8 @@ def pages() -> list[str]:
     for app in ("ops", "ingest", "datasets", "catalog"):
         entries = import_module(f"{app}.urls").urlpatterns
         entries = [below for entry in entries for below in getattr(entry, "url_patterns", [entry])]
-        prefix = "datasets/" if app == "catalog" else ""
-        for entry in entries:
-            found.append("/" + prefix + re.sub(r"<(?:\w+:)?(\w+)>", lambda match: real[match[1]], str(entry.pattern)))
+        routes = [("/datasets/" if app == "catalog" else "/") + str(entry.pattern) for entry in entries]
+        found += [re.sub(r"<(?:\w+:)?(\w+)>", lambda match: real[match[1]], route) for route in routes]
     return found
 
 

@@ -186,7 +186,9 @@ def test_an_api_without_records_makes_no_table_until_it_has_some(tmp_path, api_s
     api_server.answers = [answer, answer, api_server.records if answer == [] else {"data": {"items": [{"id": 4}]}}]
 
     def spec(**changes):
-        return job(tmp_path, api_server, "fixed", records_path=path, watermark=watermark, write_mode="append", **changes)
+        return job(
+            tmp_path, api_server, "fixed", records_path=path, watermark=watermark, write_mode="append", **changes
+        )
 
     assert preview(spec(), HERE).columns == ()
     result = run_ingest(spec(), access=HERE)
