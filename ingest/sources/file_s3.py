@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from assay.common.problems import Problem
 from ops.connections import services as connections
@@ -24,7 +25,6 @@ BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
 class FileS3Options(FileOptions):
     s3_uri: str | None = Field(
         None,
-        pattern=rf"^s3://{BUCKET}/.+$",
         max_length=1100,
         description="an object, a folder or a pattern: `s3://bucket/prefix/*.csv`, `s3://bucket/2026/**/*.parquet`",
     )
@@ -35,6 +35,13 @@ class FileS3Options(FileOptions):
         description="in the bucket: an object, a pattern, or a folder with `/` at its end; empty: all objects",
     )
     connection: Name | None = Field(None, description="the connection with the credentials; none: the worker's own")
+
+    @field_validator("s3_uri")
+    @classmethod
+    def _has_a_bucket(cls, uri: str | None) -> str | None:
+        if uri is not None and not re.match(rf"s3://{BUCKET}/.", uri):
+            raise ValueError("write s3://, a bucket, / and the object, folder or pattern in it: s3://bucket/2026/*.csv")
+        return uri
 
     @model_validator(mode="after")
     def _one_address(self) -> FileS3Options:

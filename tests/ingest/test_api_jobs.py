@@ -42,6 +42,7 @@ def faults(record):
         ({"params": {"since": "{watermrk}"}}, "params", "no “{watermrk}”"),
         ({"headers": {"a b": "x"}}, "headers", "is no header"),
         ({"headers": {"X-Api-Key": "env:ASSAY_SECRET_KEY"}}, "headers", "platform itself"),
+        ({"pagination": {"type": "pages"}}, "pagination.type", "There is no “pages”. Choose one of 'none', 'page',"),
         ({"pagination": {"type": "cursor"}}, "pagination", "needs next_token_path, or next_token_header"),
         ({"pagination": {"type": "next_link"}}, "pagination.next_url_path", "needed"),
         ({"pagination": {"type": "none", "next_token_path": "a.b"}}, "pagination.next_token_path", "no option"),

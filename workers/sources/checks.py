@@ -21,7 +21,8 @@ def check_s3(connection: Connection, policy: NetworkPolicy) -> str:
     try:
         if not connection.database:
             buckets = [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]
-            return f"The store answers: {len(buckets)} buckets." if buckets else "The store answers; it has no bucket."
+            count = f"{len(buckets)} bucket{'s' * (len(buckets) > 1)}"
+            return f"The store answers: {count}." if buckets else "The store answers; it has no bucket."
         found = client.list_objects_v2(Bucket=connection.database, MaxKeys=10).get("Contents", [])
     except Exception as error:  # boto3 raises many kinds, which s3_error knows
         raise s3_error(error, what) from error

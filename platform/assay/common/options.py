@@ -95,6 +95,8 @@ def _written_path(location: Iterable[Any], data: Any, *, is_there: bool) -> Iter
 def _plain(fault: dict[str, Any]) -> str:
     """Pydantic's words where a person would understand them, ours where they speak of patterns and items."""
     limits = fault.get("ctx", {})
+    if fault["type"] == "union_tag_invalid":
+        return f"There is no “{limits['tag']}”. Choose one of {limits['expected_tags']}."
     if fault["type"] in ("string_too_short", "too_short") and limits["min_length"] == 1:
         return "This is needed." if fault["type"] == "string_too_short" else "At least one is needed."
     if fault["type"] == "string_pattern_mismatch":

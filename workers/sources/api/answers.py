@@ -17,9 +17,10 @@ def server_words(body: bytes) -> str:
     """The message in the body of an error, one short line; empty where there is none."""
     text = body[:20_000].decode("utf-8", "replace")
     try:
-        return short(_message(json.loads(text)))
+        words = short(_message(json.loads(text)))
     except (ValueError, RecursionError):
-        return short(_TAGS.sub(" ", text))
+        words = short(_TAGS.sub(" ", text))
+    return words.rstrip(". ")  # it stands in a sentence of ours
 
 
 def _message(told: Any) -> str:
