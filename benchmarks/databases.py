@@ -74,8 +74,8 @@ def bare_rows(url: str, table: str, folder: str) -> None:
 
 
 def whole(url: str, table: str, folder: str) -> None:
-    """The whole job, in a lake of its own."""
-    run_ingest(_spec(url, table, f"{folder}/whole"), access=_access(url))
+    """The whole job, in a lake of its own for each kind of database: their types differ."""
+    run_ingest(_spec(url, table, f"{folder}/whole-{urlsplit(_plain(url)).scheme}"), access=_access(url))
 
 
 def part(url: str, table: str, folder: str, column: str, since: str) -> None:
