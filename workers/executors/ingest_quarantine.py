@@ -112,7 +112,7 @@ def refuse(spec: IngestSpec, refused: pl.LazyFrame, contract: Sequence[ContractC
     what = f"{row['_column']}: {row['_reason']}" if row["_column"] else row["_reason"]
     raise BadRows(
         f"{where}: {what}.",
-        hint=f"Correct the file, {_remedy(row['_rule'])}, set error_handling to quarantine to load the other rows"
+        hint=f"Correct the source, {_remedy(row['_rule'])}, set error_handling to quarantine to load the other rows"
         + f", {DECIDE}." * bool(contract)
         + "." * (not contract),
         file=row["_source_file"],
