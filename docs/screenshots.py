@@ -27,6 +27,7 @@ PAGES = {
     "workflow": "/workflows/shop/",
     "run": "/runs/3/",
     "ingest-job": "/workflows/shop/ingest-jobs/orders/",
+    "source-form": "/workflows/shop/ingest-jobs/payments/edit/",
     "gold-job": "/workflows/shop/gold-jobs/daily_revenue_by_country/",
     "dataset": "/datasets/gold.shop.daily_revenue_by_country/",
 }
@@ -80,8 +81,9 @@ def take_pictures_in(browser: Browser, scheme: str, address: str, login: dict[st
         answer = page.goto(address + path)
         if not answer.ok:
             raise SystemExit(f"{path} answered {answer.status}.")
-        # Charts and graphs are drawn after the page has come.
+        # Charts and graphs are drawn after the page has come, and a preview takes its time.
         page.wait_for_timeout(1500)
+        page.wait_for_function("!document.querySelector('.htmx-request')")
         page.screenshot(path=IMAGES / f"{name}-{scheme}.png")
 
 
