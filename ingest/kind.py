@@ -32,7 +32,7 @@ class IngestKind(ModelKind):
         return [job.landing_name, *services.child_datasets(job), job.bronze_name]
 
     def type_label(self, job: IngestJob) -> str:
-        return job.format
+        return job.type_label
 
     def run_facts(self, job_id: int, pipeline_run: PipelineRun) -> dict[str, Any]:
         return {"window": watermarks.asked_window(IngestJob.objects.get(pk=job_id), pipeline_run)}

@@ -138,6 +138,12 @@ class IngestJob(Job):
         constraints = [models.UniqueConstraint(fields=["workflow", "name"], name="ingest_job_name")]
 
     @property
+    def type_label(self) -> str:
+        """What is read, in a word: rows of a database have no format."""
+        is_file = self.source_type not in (SourceType.DATABASE, SourceType.API)
+        return self.format if is_file else self.source_type
+
+    @property
     def landing_name(self) -> str:
         return f"landing.{self.workflow.slug}.{self.name}"
 

@@ -110,7 +110,7 @@ def declare(job: IngestJob) -> None:
     """Tell the catalog of the datasets that the job makes: its landing, its table and the children of that."""
     workflow, name = job.workflow.slug, job.name
     common = {"workflow": workflow, "description": job.description, "job": name}
-    catalog.declare(job.landing_name, layer="landing", type=job.format, path=f"landing/{workflow}/{name}", **common)
+    catalog.declare(job.landing_name, layer="landing", type=job.type_label, path=f"landing/{workflow}/{name}", **common)
     catalog.declare(
         job.bronze_name,
         layer="bronze",

@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from assay.common.graph import LANES, Drawing, Node, draw
 from assay.common.runs import OPEN, RunStatus
+from catalog.models import Dataset
 
 from . import kinds
 from .graph import workflow_graph
@@ -94,19 +95,21 @@ def drawing_of(workflow: Workflow, rows: list[JobRow]) -> Drawing:
     """The workflow's graph. What a node's job did last is on it."""
     graph = workflow_graph(workflow)
     jobs = {row.job.name: row for row in rows}
-    nodes = [_node(node, jobs.get(node["name"])) for node in graph["nodes"]]
+    names = [node["id"] for node in graph["nodes"]]
+    held = dict(Dataset.objects.filter(name__in=names).order_by().values_list("name", "rows"))
+    nodes = [_node(node, jobs.get(node["name"]), held.get(node["id"])) for node in graph["nodes"]]
     return draw(nodes, [(edge["source"], edge["target"]) for edge in graph["edges"]])
 
 
-def _node(node: dict[str, Any], row: JobRow | None) -> Node:
+def _node(node: dict[str, Any], row: JobRow | None, held: int | None) -> Node:
+    """`held`: the rows of the dataset, as far as it has any."""
     lane = node["layer"] if node["layer"] in LANES else LANES[0]
     if node["kind"] == "external":
         url = reverse("catalog:dataset-detail", args=[node["id"]])
         return Node(node["id"], lane, node["name"], "from another workflow", "", url)
     detail = node["type"].replace("_", " ")
-    if row and row.step and row.step.rows_written is not None and lane != LANES[0]:
-        count = row.step.rows_read if lane == "landing" else row.step.rows_written
-        detail = f"{detail} · {count or 0:,} rows"
+    if held is not None:
+        detail = f"{detail} · {held:,} rows"
     return Node(node["id"], lane, node["name"], detail, node["status"] or "", row.url if row else "")
 
 
