@@ -43,6 +43,21 @@ class Condition:
     value: Any = None
 
 
+def where_clause(
+    conditions: Sequence[Condition], name_of: Callable[[DbColumn], str], placeholder: str
+) -> tuple[str, list[Any]]:
+    """` WHERE …`, or nothing, with names as `name_of` quotes them, and the values for its placeholders, in order."""
+    parts, values = [], []
+    for condition in conditions:
+        name = name_of(condition.column)
+        if condition.op == "is null":
+            parts.append(f"{name} IS NULL")
+            continue
+        parts.append(f"{name} {condition.op} {placeholder}")
+        values.append(condition.value)
+    return (f" WHERE {' AND '.join(parts)}" if parts else ""), values
+
+
 class Reader(Protocol):
     """An open read-only transaction on one table or query. All it reads is of one moment, where the database can."""
 

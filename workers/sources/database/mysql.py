@@ -21,7 +21,7 @@ from ...errors import AssayError, SourceMissing, SqlRejected
 from ...network import CONNECT_SECONDS, NetworkPolicy, connect
 from ...readers.names import unique_names
 from ...specs import DatabaseSource
-from .base import Batch, Condition, DbColumn
+from .base import Batch, Condition, DbColumn, where_clause
 from .errors import explained, fault, with_near
 from .files import arrow_type
 from .queries import name_parts, quoted, relation
@@ -84,15 +84,14 @@ class MyReader:
         return f"{self._relation.replace('%', '%%') if is_formatted else self._relation} AS q"
 
     def _where(self, conditions: Sequence[Condition]) -> tuple[str, list[Any]]:
-        parts, values = [], []
-        for condition in conditions:
-            name = self._names[self.columns.index(condition.column)]
-            if condition.op == "is null":
-                parts.append(f"{name} IS NULL")
-                continue
-            parts.append(f"{name.replace('%', '%%')} {condition.op} %s")
-            values.append(_bound(condition.value))
-        return (f" WHERE {' AND '.join(parts)}" if parts else ""), values
+        is_formatted = any(condition.op != "is null" for condition in conditions)
+
+        def name_of(column: DbColumn) -> str:
+            name = self._names[self.columns.index(column)]
+            return name.replace("%", "%%") if is_formatted else name
+
+        sql, values = where_clause(conditions, name_of, "%s")
+        return sql, [_bound(value) for value in values]
 
     def _fields(self) -> list[Any]:
         try:

@@ -22,7 +22,7 @@ from ...errors import AssayError, SourceMissing, SqlRejected
 from ...network import NetworkPolicy
 from ...readers.names import unique_names
 from ...specs import DatabaseSource
-from .base import Batch, Condition, DbColumn, Misfit
+from .base import Batch, Condition, DbColumn, Misfit, where_clause
 from .errors import explained, fault, with_near
 from .files import arrow_type
 from .queries import name_parts, quoted, relation
@@ -82,15 +82,8 @@ class LiteReader:
             return self._link.execute(sql, values).fetchone()[0]
 
     def _where(self, conditions: Sequence[Condition]) -> tuple[str, list[Any]]:
-        parts, values = [], []
-        for condition in conditions:
-            name = self._names[self.columns.index(condition.column)]
-            if condition.op == "is null":
-                parts.append(f"{name} IS NULL")
-                continue
-            parts.append(f"{name} {condition.op} ?")
-            values.append(_bound(condition.value))
-        return (f" WHERE {' AND '.join(parts)}" if parts else ""), values
+        sql, values = where_clause(conditions, lambda column: self._names[self.columns.index(column)], "?")
+        return sql, [_bound(value) for value in values]
 
     def _stored_as(self, place: int) -> str:
         """What a column without a declared type holds: the type of its values, text where they have several."""
