@@ -86,15 +86,20 @@ def run_ingest(spec: IngestSpec, progress: Progress = silent, access: Access = N
         )
         with clock("publish"), change:
             progress("publish", total=sum(file.rows for file in staging.files))
-            published = publish(
-                spec.target,
-                run_id=spec.run_id,
-                mode="replace_window" if is_window(spec) and spec.write_mode == "append" else spec.write_mode,
-                columns=work.children.left(work.resolution.table_columns(spec)),
-                metadata=facts,
-                change=work.children.before(change, work.reading.aside) if work.children else change,
-            )
+            published = _publish(spec, work, change, facts)
     return replace(_reported(spec, published), phases=clock.seconds)
+
+
+def _publish(spec: IngestSpec, work: _Work, change: RunChange, facts: dict[str, Any]) -> Published:
+    """One commit; the tables of the lists in the records come before their parents'."""
+    return publish(
+        spec.target,
+        run_id=spec.run_id,
+        mode="replace_window" if is_window(spec) and spec.write_mode == "append" else spec.write_mode,
+        columns=work.children.left(work.resolution.table_columns(spec)),
+        metadata=facts,
+        change=work.children.before(change, work.reading.aside) if work.children else change,
+    )
 
 
 def land(spec: IngestSpec, access: Access, progress: Progress = silent) -> Landed:
