@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zipfile
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from io import BytesIO
 from pathlib import Path
 
@@ -15,32 +15,14 @@ from tests.workers.workbooks import ods, xlsx
 from workers.errors import UnreadableSource
 from workers.executors.ingest import run_ingest
 from workers.executors.ingest_preview import preview
-from workers.ids import new_run_id
-from workers.specs import Column, ExcelOptions, FilesSource, IngestSpec, SourceFile, TableTarget
+from workers.specs import Column, ExcelOptions, IngestSpec
 
 PROVENANCE = ("_ingested_at", "_run_id", "_source_file")
 
 
 @pytest.fixture
-def job(tmp_path):
-    def make(content: bytes, name: str = "orders.xlsx", **changes: object) -> IngestSpec:
-        run_id = str(new_run_id())
-        source = tmp_path / run_id
-        source.write_bytes(content)
-        facts = {
-            "run_id": run_id,
-            "workflow": "shop",
-            "job": "orders",
-            "source": FilesSource(files=(SourceFile(uri=str(source), name=name),)),
-            "format": "excel",
-            "landing_uri": f"{tmp_path}/lake/landing/shop/orders",
-            "quarantine_uri": f"{tmp_path}/lake/quarantine/shop/orders",
-            "target": TableTarget(dataset="bronze.shop.orders", uri=f"{tmp_path}/lake/bronze/shop/orders"),
-            "ingested_at": datetime(2026, 11, 22, 10, 30, tzinfo=UTC),
-        }
-        return IngestSpec(**facts | changes)
-
-    return make
+def job(make_spec):
+    return lambda content, name="orders.xlsx", **changes: make_spec(content, name, "excel", **changes)
 
 
 def loaded(spec: IngestSpec) -> tuple[dict[str, str], list[tuple]]:

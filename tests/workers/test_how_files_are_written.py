@@ -6,7 +6,7 @@ import bz2
 import gzip
 import lzma
 import zipfile
-from datetime import UTC, date, datetime
+from datetime import date
 from io import BytesIO
 from pathlib import Path
 
@@ -16,8 +16,7 @@ import pytest
 
 from workers.errors import UnreadableSource
 from workers.executors.ingest import run_ingest
-from workers.ids import new_run_id
-from workers.specs import Column, CsvOptions, FilesSource, IngestSpec, SourceFile, TableTarget
+from workers.specs import Column, CsvOptions, IngestSpec
 
 PROVENANCE = ("_ingested_at", "_run_id", "_source_file")
 TEXT = "id,name\n1,Jürgen\n2,“x”\n3,\n"
@@ -25,25 +24,8 @@ ROWS = [(1, "Jürgen"), (2, "“x”"), (3, None)]
 
 
 @pytest.fixture
-def job(tmp_path):
-    def make(content: bytes, name: str = "orders.csv", **changes: object) -> IngestSpec:
-        run_id = str(new_run_id())
-        source = tmp_path / run_id
-        source.write_bytes(content)
-        facts = {
-            "run_id": run_id,
-            "workflow": "shop",
-            "job": "orders",
-            "source": FilesSource(files=(SourceFile(uri=str(source), name=name),)),
-            "format": "csv",
-            "landing_uri": f"{tmp_path}/lake/landing/shop/orders",
-            "quarantine_uri": f"{tmp_path}/lake/quarantine/shop/orders",
-            "target": TableTarget(dataset="bronze.shop.orders", uri=f"{tmp_path}/lake/bronze/shop/orders"),
-            "ingested_at": datetime(2026, 11, 22, 10, 30, tzinfo=UTC),
-        }
-        return IngestSpec(**facts | changes)
-
-    return make
+def job(make_spec):
+    return lambda content, name="orders.csv", **changes: make_spec(content, name, "csv", **changes)
 
 
 def loaded(spec: IngestSpec) -> list[tuple]:
