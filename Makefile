@@ -23,7 +23,7 @@ test: export ASSAY_HOME = $(CURDIR)/build/home
 test: lint
 	$(MANAGE) makemigrations --check --dry-run
 	$(MANAGE) check
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -52,7 +52,7 @@ $(BIN)/python:
 
 # Needs uv. Nothing that names a package index may end up in the files.
 lock:
-	cd requirements && for set in base demo dev dlt; do $(LOCK) $$([ $$set = demo ] && echo --no-deps) $$set.in -o $$set.txt || exit 1; done
+	cd requirements && for set in base demo spark dev dlt dbt; do $(LOCK) $$([ $$set = demo ] && echo --no-deps) $$set.in -o $$set.txt || exit 1; done
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
