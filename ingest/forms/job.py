@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from django import forms
 
 from assay.common.column_fields import ColumnFields
+from assay.common.option_kinds import sentence
 from ingest.models import ErrorHandling, IncrementalMode, IngestJob, SchemaMode, SourceType
 from ingest.sources import SOURCES
 from ingest.sources.nested import JSON_FORMATS
@@ -17,7 +18,7 @@ from ingest.validation import use_problems
 from ops.connections import services as connections
 
 from .labels import PAGINATION_WORDS, RARE
-from .options import Option, field_for, initial_values, look_up, options_of, part_of_config, sentence
+from .options import Option, field_for, initial_values, look_up, options_of, part_of_config
 
 # What each source type takes, and all of it by the names of the fields: sources of one part of config share theirs.
 OPTIONS = {name: options_of(source.options, source.part) for name, source in SOURCES.items()}

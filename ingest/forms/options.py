@@ -6,15 +6,15 @@ its bounds are the field's, and an option that is added later has a field at onc
 
 from __future__ import annotations
 
-import types
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from annotated_types import Ge, Le, MaxLen
 from django import forms
 from pydantic.fields import FieldInfo
 
+from assay.common.option_kinds import bound, choice_words, plain, sentence, union_members, without_none, words_of
 from assay.common.options import Options
 
 from .labels import CHOICES, HELP, LABELS, WIDGETS
@@ -87,7 +87,7 @@ def _is_same(one: Option, other: Option) -> bool:
 
 def _walk(kind: type[Options], path: str, **facts: Any) -> Iterator[Option]:
     for name, info in kind.model_fields.items():
-        inner, at = _without_none(info.annotation), f"{path}.{name}"
+        inner, at = without_none(info.annotation), f"{path}.{name}"
         if name in OWN or at == facts.get("choice"):
             continue
         if isinstance(inner, type) and issubclass(inner, Options):
@@ -112,22 +112,10 @@ def _tags(member: type[Options], choice: str) -> tuple[str, ...]:
     return get_args(member.model_fields[choice.rpartition(".")[2]].annotation)
 
 
-def _without_none(kind: Any) -> Any:
-    if get_origin(kind) in (Union, types.UnionType):
-        rest = [member for member in get_args(kind) if member is not type(None)]
-        return _plain(rest[0]) if len(rest) == 1 else Union[tuple(rest)]  # noqa: UP007  (made at run time)
-    return _plain(kind)
-
-
-def _plain(kind: Any) -> Any:
-    """Without Annotated."""
-    return kind.__origin__ if hasattr(kind, "__metadata__") else kind
-
-
 def _members(kind: Any) -> list[type[Options]]:
-    members = [_plain(member) for member in get_args(kind)]
+    members = [plain(member) for member in union_members(kind)]
     are_options = members and all(isinstance(member, type) and issubclass(member, Options) for member in members)
-    return members if are_options and get_origin(kind) in (Union, types.UnionType) else []
+    return members if are_options else []
 
 
 # --- as fields -----------------------------------------------------------------------
@@ -138,7 +126,7 @@ def field_for(option: Option) -> forms.Field:
     path = option.path
     common = {
         "required": False,
-        "label": LABELS.get(path) or path.rpartition(".")[2].replace("_", " ").capitalize(),
+        "label": LABELS.get(path) or words_of(path.rpartition(".")[2]),
         "help_text": HELP.get(path, sentence(option.info.description or "")),
         "initial": as_shown(option, option.default) if not option.info.is_required() else None,
     }
@@ -157,10 +145,7 @@ def _field(option: Option, common: dict[str, Any]) -> forms.Field:
         # A value that is none of the choices comes from the API, and is shown as it is.
         return forms.CharField(**{**common, "widget": forms.Select(choices=choices), "strip": False})
     if get_origin(kind) is Literal:
-        named = [
-            (value, value if value.isupper() else value.replace("_", " ").capitalize()) for value in get_args(kind)
-        ]
-        return forms.ChoiceField(**common, choices=named)
+        return forms.ChoiceField(**common, choices=[(value, choice_words(value)) for value in get_args(kind)])
     if kind is bool:
         return forms.BooleanField(**common)
     if kind in (int, float):
@@ -174,20 +159,8 @@ def _field(option: Option, common: dict[str, Any]) -> forms.Field:
     return forms.CharField(**common, max_length=_bound(option, MaxLen, "max_length"), strip=option.path not in WIDGETS)
 
 
-def _named(value: str) -> str:
-    """A choice as it is shown: GET stays GET, and `empty_page` becomes Empty page."""
-    return value if value.isupper() else value.replace("_", " ").capitalize()
-
-
 def _bound(option: Option, kind: type, name: str) -> Any:
-    return next((getattr(rule, name) for rule in option.info.metadata if isinstance(rule, kind)), None)
-
-
-def sentence(text: str) -> str:
-    """A description with a capital at its beginning, unless that is what somebody types."""
-    begins = text[:1] if text.startswith("`") else text[:1].upper()
-    text = (begins + text[1:]).replace("`", "")
-    return text + ("" if not text or text.endswith((".", "…", "?")) else ".")
+    return bound(option.info.metadata, kind, name)
 
 
 def _is_list(option: Option) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.core.exceptions import ValidationError as DjangoValidationError
+from django.db import IntegrityError, transaction
 from django.http import Http404
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import exceptions, filters, serializers, viewsets
@@ -30,6 +32,16 @@ class InvalidInput(exceptions.APIException):
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = problems
         super().__init__("; ".join(f"{problem.attr}: {problem.detail}" for problem in problems))
+
+
+@contextmanager
+def made_once(field: str, told: str) -> Iterator[None]:
+    """Around making a record of which validation saw no twin: somebody may have been quicker. Raises `InvalidInput`."""
+    try:
+        with transaction.atomic():
+            yield
+    except IntegrityError as error:
+        raise InvalidInput([Problem(field, told, "unique")]) from error
 
 
 class StrictFields:

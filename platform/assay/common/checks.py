@@ -87,6 +87,31 @@ def check_source_roots(app_configs, **kwargs):
 
 
 @register()
+def check_embedding_model(app_configs, **kwargs):
+    """The model of vector indexes is data of two packages, which an installation may lack."""
+    from workers.embeddings.files import HINT, missing_files
+
+    if not (missing := missing_files()):
+        return []
+    told = f"The embedding model embedded:minilm cannot be used: {', '.join(missing)} is not installed."
+    return [CheckWarning(told, hint=HINT, id="assay.W003")]
+
+
+@register()
+def check_spark(app_configs, **kwargs):
+    """Jobs that name no engine would all fail where Spark is their default and is not there."""
+    if settings.ASSAY_DEFAULT_ENGINE != "spark":
+        return []
+    from workers.engines.spark.session import missing_part
+
+    if not (missing := missing_part()):
+        return []
+    what, _, hint = missing.partition(". ")
+    told = f"ASSAY_DEFAULT_ENGINE is spark, but Spark cannot run here: {what}."
+    return [CheckWarning(told, hint=hint, id="assay.W004")]
+
+
+@register()
 def check_layout(app_configs, **kwargs):
     """Two accidents that would break imports in ways that are hard to read."""
     problems = []

@@ -22,6 +22,14 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class FieldError(ValueError):
+    """What a validator of a whole model finds wrong with one of its fields."""
+
+    def __init__(self, field: str, text: str):
+        self.field = field
+        super().__init__(text)
+
+
 class IsSecret:
     """Marks the texts of an options model that are sealed before the options are stored (sealing.py)."""
 
@@ -58,13 +66,25 @@ def read_options(kind: type[Declared], data: Any, path: str) -> tuple[Declared |
         return kind.model_validate_json(json.dumps(data), strict=True), []
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)
-        return None, [_problem(fault, kind, data, path) for fault in faults]
+        return None, [_problem(fault, kind, data, path) for fault in faults if not _asks_for_a_word(fault, data)]
+
+
+def _asks_for_a_word(fault: dict[str, Any], data: Any) -> bool:
+    """Whether an object was given where a word or an object may stand: it hears what is wrong with the object."""
+    *written, last = fault["loc"] or ("",)
+    if not str(last).startswith("literal["):
+        return False
+    for part in _written_path(written, data, is_there=True):
+        data = data[part]
+    return isinstance(data, dict)
 
 
 def _problem(fault: dict[str, Any], kind: type[Options], data: dict, path: str) -> Problem:
     place = list(_written_path(fault["loc"], data, is_there=fault["type"] != "missing"))
     if fault["type"] in ("union_tag_not_found", "union_tag_invalid"):
         place.append("type")
+    if isinstance(error := fault.get("ctx", {}).get("error"), FieldError):
+        place.append(error.field)
     attr = ".".join([path, *map(str, place)])
     if fault["type"] == "missing":
         return Problem(attr, "This is needed.", "required")
@@ -82,6 +102,8 @@ def _written_path(location: Iterable[Any], data: Any, *, is_there: bool) -> Iter
     """
     location = list(location)
     for position, part in enumerate(location):
+        if not isinstance(data, dict | list):
+            return
         is_last = position == len(location) - 1
         if isinstance(data, dict) and part not in data and (is_there or not is_last):
             continue

@@ -153,6 +153,18 @@ def is_numeric(type_name: str) -> bool:
 
 
 @register.filter
+def at_width(share: float, width: int) -> str:
+    """A share as so many units of a drawing; the least that is not nothing can be seen."""
+    return f"{max(share * int(width), 1.5 if share else 0):.1f}"
+
+
+@register.filter
+def engine_name(engine: str) -> str:
+    """`duckdb` → DuckDB."""
+    return {"duckdb": "DuckDB"}.get(engine, str(engine).capitalize())
+
+
+@register.filter
 def at(record: dict, key: str) -> Any:
     """`record[key]`, for the columns of a row."""
     return record.get(key)

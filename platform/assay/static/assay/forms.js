@@ -37,7 +37,7 @@
   }
 
   function proposeAlias(field) {
-    const alias = field.closest("tr").querySelector("[data-input-alias]");
+    const alias = field.closest("[data-item]").querySelector("[data-input-alias]");
     const last = alias.dataset.proposed || "";
     if (alias.value !== last) return;
     alias.value = field.value.split(".").pop().replace(/[^A-Za-z0-9_]/g, "_");
