@@ -162,6 +162,19 @@ class ResourceLimit(AssayError):
     code = "resource_limit"
 
 
+class EngineMissing(AssayError):
+    """The engine that a job asks for is not installed, or lacks a part that the job needs."""
+
+    code = "engine_missing"
+
+
+class EngineUnavailable(AssayError):
+    """The engine stands elsewhere and does not answer, or broke off in the middle. Nothing was published."""
+
+    code = "engine_unavailable"
+    retryable = True
+
+
 class Cancelled(AssayError):
     """Somebody cancelled the run while it was going."""
 

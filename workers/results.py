@@ -103,3 +103,4 @@ class Preview:
     rows_sampled: int = 0
     children: tuple[dict[str, Any], ...] = ()  # the tables that lists would become: {dataset, path, columns}
     sql: str = ""  # the text that ran, for a query
+    note: str = ""  # what to know about these rows, in a sentence

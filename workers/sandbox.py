@@ -34,10 +34,12 @@ def run_in_child(
     memory_mb: int = 1024,
     cpu_seconds: int = 20,
     wall_seconds: float = 30,
+    threads: int | None = 2,
 ) -> dict[str, Any]:
     """Call `module:name` with the spec in a new process; both spec and answer are JSON.
 
-    `memory_mb` comes on top of what the libraries take. An `AssayError` in
+    `memory_mb` comes on top of what the libraries take; `threads` are those of
+    Polars, None for as many as there are cores. An `AssayError` in
     the child is raised here as itself. Raises `ResourceLimit` when the child
     went over a limit; whatever happens in the child, the caller lives on.
     """
@@ -47,7 +49,7 @@ def run_in_child(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=_environment(),
+        env=_environment(threads),
         cwd=ROOT,
         start_new_session=True,
     )
@@ -60,10 +62,11 @@ def run_in_child(
     return _unpack(answer)
 
 
-def _environment() -> dict[str, str]:
+def _environment(threads: int | None) -> dict[str, str]:
     """What the child needs to reach the lake, and nothing else of ours: no database address, no secret key."""
     kept = {name: value for name, value in os.environ.items() if name in KEPT_VARIABLES or name.startswith("AWS_")}
-    return kept | {"PYTHONPATH": str(ROOT), "POLARS_MAX_THREADS": "2", "PYTHONDONTWRITEBYTECODE": "1"}
+    kept |= {"POLARS_MAX_THREADS": str(threads)} if threads else {}
+    return kept | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def _wait(child: subprocess.Popen, request: bytes, memory_mb: int, wall_seconds: float) -> tuple[bytes, bytes]:

@@ -197,25 +197,38 @@ class IngestSpec:
             raise InvalidSpec("write_mode='merge' needs key_columns.")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SqlSpec:
-    """A checked query over pinned inputs, one version of a Silver or Gold table out.
+RefreshMode = Literal["full_refresh", "overwrite_partition", "append", "merge"]
 
-    `sql` is in the canonical dialect (DuckDB's). The executor guards it again:
-    only text regenerated from a checked tree ever runs.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetSpec:
+    """What every run of a Silver or Gold job has: pinned inputs in, one version of a table out.
+
+    What a template needs on top stands in a spec of its own (template_specs.py); `type` tells them apart.
     """
 
     run_id: str
     workflow: str
     job: str
     inputs: tuple[TableInput, ...]
-    sql: str
-    columns: tuple[Column, ...]  # the target schema; the query's result is cast to it
+    columns: tuple[Column, ...]  # the target schema; what is made is cast to it
     engine: Engine = "polars"
     target: TableTarget
-    refresh_mode: Literal["full_refresh", "overwrite_partition", "append", "merge"] = "full_refresh"
+    refresh_mode: RefreshMode = "full_refresh"
     merge_keys: tuple[str, ...] = ()
     window: Window = Window()
     run_time: datetime  # aware, UTC
     memory_limit_mb: int = 2048
     settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqlSpec(DatasetSpec):
+    """A checked query over the inputs.
+
+    `sql` is in the canonical dialect (DuckDB's). The executor guards it again:
+    only text regenerated from a checked tree ever runs.
+    """
+
+    sql: str
+    type: Literal["sql"] = "sql"

@@ -1,6 +1,6 @@
 """A child process that carries out steps: `python executor.py JOB`, JOB being JSON.
 
-`{steps: [{kind: ingest|sql, spec, at}], kill: [module, name, before|after] | null}`, as for `lake/writer.py`.
+`{steps: [{kind: ingest|dataset, spec, at}], kill: [module, name, before|after] | null}`, as for `lake/writer.py`.
 One line of JSON tells how each step ended.
 """
 
@@ -10,19 +10,16 @@ import time
 
 from tests.workers.lake.writer import die_at
 from workers.errors import AssayError
+from workers.executors import run_dataset
 from workers.executors.ingest import run_ingest
-from workers.executors.sql import run_sql
-from workers.specs import IngestSpec, SqlSpec, from_json
-
-KINDS = {"ingest": (IngestSpec, run_ingest), "sql": (SqlSpec, run_sql)}
+from workers.specs import IngestSpec, from_json
 
 
 def carry_out(step: dict) -> dict:
-    spec_type, execute = KINDS[step["kind"]]
-    spec = from_json(spec_type, step["spec"])
+    spec = step["spec"]
     time.sleep(max(0, step.get("at", 0) - time.time()))
     try:
-        result = execute(spec)
+        result = run_ingest(from_json(IngestSpec, spec)) if step["kind"] == "ingest" else run_dataset(spec)
     except AssayError as error:
         return {"error": error.code}
     return {"version": result.published.version, "already": result.published.already, "rows": result.rows_written}

@@ -17,7 +17,7 @@ import pytest
 
 from tests.workers.lake.conftest import told_by
 from workers.executors.ingest import run_ingest
-from workers.executors.sql import run_sql
+from workers.executors.sql import run as run_sql
 from workers.ids import new_run_id
 from workers.lake.maintain import vacuum
 from workers.lake.table import open_table, table_exists
@@ -46,8 +46,15 @@ INGEST_STEPS = {
 }
 SQL_STEPS = {
     "once the query is checked": ("workers.executors.sql", "check_query", "after"),
-    "once it has staged": ("workers.executors.sql", "_audit", "before"),
+    "once it has staged": ("workers.executors.refresh", "_audit", "before"),
     **COMMIT_STEPS,
+}
+
+MERGED = [(1, 10), (2, 21), (3, 31), (5, 52)]
+MERGE_STEPS = {
+    **SQL_STEPS,
+    "once the rows are compared": ("workers.lake.merge", "_compare", "after"),
+    "once it has merged": ("workers.executors.refresh_merge", "merge", "after"),
 }
 
 
@@ -58,7 +65,7 @@ def start(*steps: dict, kill: tuple[str, str, str] | None = None) -> subprocess.
 
 
 def step_of(spec: IngestSpec | SqlSpec) -> dict:
-    return {"kind": "sql" if isinstance(spec, SqlSpec) else "ingest", "spec": to_json(spec)}
+    return {"kind": "dataset" if isinstance(spec, SqlSpec) else "ingest", "spec": to_json(spec)}
 
 
 @pytest.fixture
@@ -93,19 +100,21 @@ def ingest_of(tmp_path):
 def query_of(tmp_path):
     """Makes the spec of a query that replaces `silver.shop.{name}` by the ids and amounts of an ingest's table."""
 
-    def make(source: IngestSpec, name: str = "revenue", engine: str = "polars") -> SqlSpec:
+    def make(source: IngestSpec, name: str = "revenue", **changes) -> SqlSpec:
         pinned = open_table(source.target.uri).version
-        return SqlSpec(
-            run_id=str(new_run_id()),
-            workflow="shop",
-            job=name,
-            inputs=(TableInput(dataset=source.target.dataset, alias="orders", uri=source.target.uri, version=pinned),),
-            sql="select id, amount from orders",
-            columns=(Column(name="id", type="int64", nullable=False), Column(name="amount", type="int64")),
-            engine=engine,
-            target=TableTarget(dataset=f"silver.shop.{name}", uri=f"{tmp_path}/lake/silver/shop/{name}"),
-            run_time=AT,
-        )
+        facts = {
+            "run_id": str(new_run_id()),
+            "workflow": "shop",
+            "job": name,
+            "inputs": (
+                TableInput(dataset=source.target.dataset, alias="orders", uri=source.target.uri, version=pinned),
+            ),
+            "sql": "select id, amount from orders",
+            "columns": (Column(name="id", type="int64", nullable=False), Column(name="amount", type="int64")),
+            "target": TableTarget(dataset=f"silver.shop.{name}", uri=f"{tmp_path}/lake/silver/shop/{name}"),
+            "run_time": AT,
+        }
+        return SqlSpec(**facts | changes)
 
     return make
 
@@ -186,6 +195,27 @@ def test_a_query_killed_at_any_step_leaves_the_last_version_and_a_rerun_makes_it
 
 
 @pytest.mark.chaos
+@pytest.mark.parametrize("step", MERGE_STEPS)
+def test_a_merge_killed_at_any_step_leaves_the_last_version_and_a_rerun_merges_once(ingest_of, query_of, step):
+    merges = {"refresh_mode": "merge", "merge_keys": ("id",)}
+    source = ingest_of(FIRST)
+    run_ingest(source)
+    run_sql(query_of(source, **merges))
+    run_ingest(ingest_of(SECOND))
+    spec = query_of(source, **merges, sql="select id, amount + id // 2 as amount from orders where id > 1")
+    assert start(step_of(spec), kill=MERGE_STEPS[step]).wait(60) == KILLED
+    assert rows_of(spec) == (MERGED if step in COMMITTED else OLD)
+
+    again = run_sql(spec)
+    assert again.published.already == (step in COMMITTED)
+    assert (again.rows_written, again.published.version) == (3, 1)
+    assert again.facts == {"merge": {"inserted": 2, "updated": 1, "unchanged": 0}}
+    assert rows_of(spec) == MERGED
+    assert commits_of(spec) == 1
+    assert essence(run_sql(spec)) == essence(again)
+
+
+@pytest.mark.chaos
 def test_a_duckdb_query_killed_before_its_commit_leaves_only_what_vacuum_removes(ingest_of, query_of):
     source = ingest_of(FIRST)
     run_ingest(source)
@@ -201,7 +231,7 @@ def test_of_two_workers_with_the_same_step_one_publishes_and_the_other_hears_of_
     source = ingest_of(FIRST, "source")
     run_ingest(source)
     ingests = [ingest_of(SECOND, f"orders_{number}") for number in range(4)]
-    queries = [query_of(source, f"revenue_{number}", ("polars", "duckdb")[number % 2]) for number in range(4)]
+    queries = [query_of(source, f"revenue_{number}", engine=("polars", "duckdb")[number % 2]) for number in range(4)]
     begin = time.time() + 4
     steps = [step_of(spec) | {"at": begin + 0.4 * number} for number, spec in enumerate([*ingests, *queries])]
     workers = [start(*steps), start(*steps)]

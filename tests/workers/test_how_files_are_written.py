@@ -101,7 +101,7 @@ ENCODED = [
     (TEXT.encode("windows-1252"), "windows-1252"),
     (TEXT.encode("windows-1250"), "windows-1250"),
     (TEXT.encode("windows-1254"), "cp1254"),
-    (gzip.compress(TEXT.encode("utf-16")), "utf-8"),
+    (gzip.compress(TEXT.encode("utf-16"), mtime=0), "utf-8"),
 ]
 
 

@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 
 from workers import errors
-from workers.executors.sql import run_sql
+from workers.engines.sql import check_sql
+from workers.executors.sql import run as run_sql
 from workers.ids import new_run_id
 from workers.lake.publish import publish
 from workers.lake.stage import Staging
@@ -211,6 +212,41 @@ def test_rows_outside_the_window_are_not_published(job):
         run_sql(spec)
 
 
+def test_parameters_have_types_and_the_run_s_values(job):
+    sql = "select :start_date as first, :end_date as last, :run_time as at, :run_time - interval 1 hour as before"
+    known = check_sql(f"{sql} from orders", {"orders": columns_of(ORDERS.schema)}, "duckdb")
+    types = {column.name: column.type for column in known.columns}
+    assert types == {"first": "date", "last": "date", "at": "timestamptz", "before": "timestamptz"}
+    assert known.parameters_used == ("end_date", "run_time", "start_date")
+
+    window = Window(start_date="2026-01-02", end_date="2026-01-31")
+    spec = job(sql=f"{sql} from orders limit 1", columns=known.columns, window=window)
+    run_sql(spec)
+    assert rows_of(spec) == {(date(2026, 1, 2), date(2026, 1, 31), AT, AT - timedelta(hours=1))}
+
+
+@pytest.mark.parametrize(
+    ("condition", "days"),
+    [
+        ("day >= :start_date and day < :end_date", [2]),
+        ("day between :start_date - interval 1 day and :start_date", [1, 1, 2]),
+        ("day > :end_date - 2", [2, 3, 3]),
+        ("cast(day as timestamp) < :run_time", [1, 1, 2, 3, 3]),
+        ("cast('2026-11-22 10:30:00' as timestamp) between cast(day as timestamp) and :run_time", [1, 1, 2, 3, 3]),
+        ("day >= date_trunc('month', :start_date)", [1, 1, 2, 3, 3]),
+        ("day <= cast(:run_time as date) and :start_date < :end_date", [1, 1, 2, 3, 3]),
+    ],
+)
+def test_parameters_may_be_calculated_and_compared_with(job, condition, days):
+    spec = job(
+        sql=f"select order_id, day(day) as d from orders where {condition}",
+        columns=(Column(name="order_id", type="int64"), Column(name="d", type="int64")),
+        window=Window(start_date="2026-01-02", end_date="2026-01-03"),
+    )
+    run_sql(spec)
+    assert sorted(row[1] for row in rows_of(spec)) == days
+
+
 def test_a_run_without_dates_is_about_all_of_them(job):
     spec = job(sql=WINDOWED)
     run_sql(spec)
@@ -328,13 +364,6 @@ def test_a_time_of_day_survives_the_table(job):
     )
     run_sql(again)
     assert rows_of(again) == {(time(10, 20, 30), time(10, 20, 30, 500000))}
-
-
-def test_merge_and_spark_say_that_they_are_not_there_yet(job):
-    with pytest.raises(errors.NotAvailableYet, match="merge"):
-        run_sql(job(refresh_mode="merge", merge_keys=("day",)))
-    with pytest.raises(errors.NotAvailableYet, match="Spark"):
-        run_sql(job(engine="spark"))
 
 
 def test_overwrite_partition_needs_a_partition(job):

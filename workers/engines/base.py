@@ -7,15 +7,17 @@ What follows (audit, commit) is the same whatever the engine.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Protocol
+from typing import Any, Protocol
 
 import polars as pl
 
 from workers.errors import InvalidSpec
 from workers.lake.stage import Staging
 from workers.lake.table import Table
+from workers.progress import Progress, silent
+from workers.specs import DatasetSpec
 
 from .statement import CheckedSql
 
@@ -33,6 +35,12 @@ class Limits:
     memory_mb: int = 2048
     threads: int | None = None  # None: as many as there are cores
     may_spill: bool = True  # to a temporary folder
+    settings: Mapping[str, Any] = field(default_factory=dict)  # by engine: where Spark's master is
+
+    @classmethod
+    def of(cls, spec: DatasetSpec) -> Limits:
+        """What a run of this spec may use."""
+        return cls(memory_mb=spec.memory_limit_mb, settings=spec.settings)
 
 
 class Engine(Protocol):
@@ -40,11 +48,20 @@ class Engine(Protocol):
 
     name: str
 
-    def run(self, checked: CheckedSql, tables: Mapping[str, Table], staging: Staging, limits: Limits) -> None:
+    def run(
+        self,
+        checked: CheckedSql,
+        tables: Mapping[str, Table],
+        staging: Staging,
+        limits: Limits,
+        progress: Progress = silent,
+    ) -> None:
         """Stage the query's rows, cast to `checked.columns`.
 
-        Raises `QueryFailed` for what the data will not do (a cast, an
-        overflow), `ResourceLimit`, or `NotAvailableYet`.
+        Where the engine works in a process of its own, `progress` is asked
+        while it does, and may stop it. Raises `QueryFailed` for what the data
+        will not do (a cast, an overflow), `ResourceLimit`, `EngineMissing` or
+        `EngineUnavailable`.
         """
 
     def first_rows(self, checked: CheckedSql, tables: Mapping[str, Table], limit: int, limits: Limits) -> pl.DataFrame:

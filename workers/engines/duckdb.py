@@ -22,6 +22,7 @@ from workers.errors import QueryFailed, ResourceLimit
 from workers.lake.stage import Staging
 from workers.lake.store import open_store
 from workers.lake.table import Table
+from workers.progress import Progress, silent
 from workers.schema import duckdb_type, polars_schema
 from workers.specs import Column, TableTarget
 
@@ -34,11 +35,18 @@ COMPRESSIONS = {"none": "uncompressed", "lz4": "lz4_raw"}
 class DuckDBEngine:
     name = "duckdb"
 
-    def run(self, checked: CheckedSql, tables: Mapping[str, Table], staging: Staging, limits: Limits) -> None:
+    def run(
+        self,
+        checked: CheckedSql,
+        tables: Mapping[str, Table],
+        staging: Staging,
+        limits: Limits,
+        progress: Progress = silent,
+    ) -> None:
         store = open_store(staging.target.uri)
         used = {alias: tables[alias] for alias in checked.inputs_used}
         writes_files = store.is_local
-        with _connected(used, limits, [staging.folder] if writes_files else []) as connection:
+        with connected(used, limits, [staging.folder] if writes_files else []) as connection:
             if writes_files:
                 folder = Path(staging.folder)
                 folder.mkdir(parents=True, exist_ok=True)
@@ -49,7 +57,7 @@ class DuckDBEngine:
 
     def first_rows(self, checked: CheckedSql, tables: Mapping[str, Table], limit: int, limits: Limits) -> pl.DataFrame:
         used = {alias: tables[alias] for alias in checked.inputs_used}
-        with _connected(used, limits, []) as connection:
+        with connected(used, limits, []) as connection:
             rows = connection.execute(f"{_cast_all(checked)} LIMIT {int(limit)}").to_arrow_table()
         return pl.from_arrow(rows)
 
@@ -97,7 +105,7 @@ def _stream(connection: duckdb.DuckDBPyConnection, checked: CheckedSql) -> pl.La
 
 
 @contextmanager
-def _connected(tables: Mapping[str, Table], limits: Limits, writable: list[str]) -> Iterator[duckdb.DuckDBPyConnection]:
+def connected(tables: Mapping[str, Table], limits: Limits, writable: list[str]) -> Iterator[duckdb.DuckDBPyConnection]:
     """A fresh, locked-down connection that knows the tables and nothing else."""
     with tempfile.TemporaryDirectory(prefix="assay-duckdb-") as spill, _failing_clearly():
         connection = duckdb.connect(":memory:", config=_settings(limits, spill))

@@ -1,4 +1,8 @@
-"""Polars: the default engine. Reads and writes in a stream; sorts and joins are held in memory."""
+"""Polars: the default engine. Reads and writes in a stream; sorts and joins are held in memory.
+
+Polars has no limit of its own. A query whose inputs may outgrow the step's
+memory runs in a process that is watched and ended (`polars_child.py`).
+"""
 
 from __future__ import annotations
 
@@ -10,23 +14,40 @@ import polars as pl
 from workers.errors import QueryFailed, ResourceLimit
 from workers.lake.stage import Staging
 from workers.lake.table import Table
+from workers.progress import Progress, silent
 from workers.schema import parse_type
 from workers.specs import Column
 
 from .base import Limits
+from .memory import may_outgrow
+from .polars_child import stage_in_child
 from .statement import CheckedSql
 
 
 class PolarsEngine:
     name = "polars"
 
-    def run(self, checked: CheckedSql, tables: Mapping[str, Table], staging: Staging, limits: Limits) -> None:
-        with _failing_clearly():
-            staging.sink(_plan(checked, tables))
+    def run(
+        self,
+        checked: CheckedSql,
+        tables: Mapping[str, Table],
+        staging: Staging,
+        limits: Limits,
+        progress: Progress = silent,
+    ) -> None:
+        if may_outgrow(checked, tables, limits.memory_mb):
+            stage_in_child(checked, tables, staging, limits)
+        else:
+            sink(checked, tables, staging)
 
     def first_rows(self, checked: CheckedSql, tables: Mapping[str, Table], limit: int, limits: Limits) -> pl.DataFrame:
-        with _failing_clearly():
+        with failing_clearly():
             return _plan(checked, tables).head(limit).collect(engine="streaming")
+
+
+def sink(checked: CheckedSql, tables: Mapping[str, Table], staging: Staging) -> None:
+    with failing_clearly():
+        staging.sink(_plan(checked, tables))
 
 
 def _plan(checked: CheckedSql, tables: Mapping[str, Table]) -> pl.LazyFrame:
@@ -47,7 +68,7 @@ def _cast(name: str, found: pl.DataType, column: Column) -> pl.Expr:
 
 
 @contextmanager
-def _failing_clearly() -> Iterator[None]:
+def failing_clearly() -> Iterator[None]:
     try:
         yield
     except MemoryError as error:

@@ -21,6 +21,8 @@ from .statement import ALL_DATES, CheckedSql, Parameters
 MAX_ROWS = 50
 MAX_TEXT = 1_000  # characters of one value
 LIMITS = Limits(memory_mb=1024, threads=2, may_spill=False)
+# A JVM takes longer to start than a preview may take, and has its own idea of memory limits.
+STAND_INS = {"spark": ("duckdb", "DuckDB has shown these rows; a run of the job uses Spark.")}
 
 
 def preview_sql(
@@ -36,7 +38,8 @@ def preview_sql(
     """At most `limit` (50) rows of the query, cast to `columns` if they are given.
 
     The query is checked here and run in a child process, which may use so many
-    `seconds` by the clock and of processor time. Raises `SqlRejected`,
+    `seconds` by the clock and of processor time. A query for Spark is checked
+    for Spark and shown by DuckDB, which `note` says. Raises `SqlRejected`,
     `QueryFailed`, `ResourceLimit`, and `TableMissing` for an input that has no
     table yet.
     """
@@ -44,6 +47,9 @@ def preview_sql(
 
     known = {each.alias: open_table(each.uri, each.version).columns for each in inputs}
     checked = check_sql(sql, known, engine, columns, parameters)
+    stand_in, note = STAND_INS.get(engine, (engine, ""))
+    if stand_in != engine:
+        checked = check_sql(sql, known, stand_in, columns, parameters)
     answer = run_in_child(
         "workers.engines.preview:first_rows",
         {
@@ -57,7 +63,7 @@ def preview_sql(
         wall_seconds=seconds,
     )
     rows = tuple(answer["rows"])
-    return Preview(columns=checked.columns, rows=rows, rows_sampled=len(rows), sql=checked.statement)
+    return Preview(columns=checked.columns, rows=rows, rows_sampled=len(rows), sql=checked.statement, note=note)
 
 
 def first_rows(spec: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
 from workers.specs import Column
@@ -32,6 +32,8 @@ class CheckedSql:
     inputs_used: tuple[str, ...]  # aliases
     column_lineage: dict[str, tuple[tuple[str, str], ...]]  # output → (alias, input column) pairs
     parameters_used: tuple[str, ...] = ()  # of start_date, end_date, run_time
+    columns_read: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of each input, wherever they are named
+    keeps_rows: bool = True  # whether rows must be kept while it runs: it joins, sorts, groups or compares them
     left_out: tuple[str, ...] = ()  # columns of the query that the target does not have
 
 

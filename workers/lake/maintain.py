@@ -15,9 +15,10 @@ import pyarrow.parquet as pq
 
 from ..errors import InvalidSpec, TableMissing
 from .store import Entry, Store, object_client, open_store, reaching
-from .table import open_delta
+from .table import commits, open_delta
 
 LOG = "_delta_log"
+BESIDE = "beside"  # in the metadata of a commit: the Parquet files that belong to its version and hold no rows of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +86,24 @@ def _named(store: Store) -> dict[str, float]:
     if (delta := open_delta(store)) is None:
         raise TableMissing(f"There is no table at {store.uri}.", hint="Nothing was removed.")
     live = delta.get_add_actions()
+    removed |= _beside(store, delta.version())
     return removed | dict.fromkeys(map(unquote, live.column("path").to_pylist()), float("inf"))
+
+
+def _beside(store: Store, version: int) -> dict[str, float]:
+    """The same of files that commits name beside their rows; a restored version has its own again."""
+    listed: dict[int, list[str]] = {}
+    removed: dict[str, float] = {}
+    now: list[str] = []
+    for commit in reversed(list(commits(store, version))):
+        if commit.restored_version is not None:
+            following = listed.get(commit.restored_version, now)
+        else:
+            following = commit.metadata.get(BESIDE, now)
+        at = commit.at.timestamp() * 1000
+        removed |= dict.fromkeys(set(now) - set(following), at) | dict.fromkeys(following, float("inf"))
+        listed[commit.version] = now = following
+    return removed
 
 
 def _actions(store: Store, key: str) -> Iterator[tuple[dict[str, Any] | None, dict[str, Any] | None]]:

@@ -35,7 +35,7 @@ class Batch:
 
     rows: pl.LazyFrame  # with the columns of `order`, which are not stored when they begin with two underscores
     keys: tuple[str, ...]
-    order: tuple[str, ...]  # of two rows with one key the one that is greater in these counts
+    order: tuple[str, ...] = ()  # of two rows with one key the one greater in these counts; none: keys are unique
     newer_by: str = ""  # the column that says which of a row and the table's is newer; empty: always the row
     compare: tuple[str, ...] = ()  # a row that equals the table's in these is unchanged
 
@@ -54,6 +54,7 @@ class Absent:
 class Merged:
     change: Change
     unchanged: int = 0
+    updated: int = 0  # keys whose row in the table made room for another
     superseded: int = 0  # an older state of a row than another in the batch, or than the table's
     deleted: int = 0
 
@@ -69,6 +70,7 @@ def merge(
 ) -> Merged:
     """Stage what makes of the table one that holds the batch. `columns` are those it is to have.
 
+    `partition` gives the partition's values when the batch lacks those columns.
     Where the table has several rows of a key, one is left as soon as one of
     them is replaced. A row whose key comes back loses its `_deleted_at`.
     Raises `TooManyDeletes`, and `RowsDoNotBalance` when a row that should have
@@ -83,10 +85,11 @@ def merge(
     files = staging.files[before:]
     gone = _gone(table, batch.keys, columns, absent) if absent else None
     replaced = pl.concat([one.replaced for one in compared])
-    change = _rewrite(table, batch.keys, columns, staging, replaced, gone, absent)
+    change = _rewrite(table, batch.keys, columns, staging, replaced, gone, absent, with_partitions=partition is None)
     return Merged(
         change=replace(change, files=files),
         unchanged=sum(one.unchanged for one in compared),
+        updated=replaced.select(batch.keys).unique().height,
         superseded=superseded + sum(one.superseded for one in compared),
         deleted=0 if gone is None else gone.height,
     )
@@ -98,6 +101,8 @@ def _plain(rows: pl.LazyFrame) -> pl.LazyFrame:
 
 def _newest(batch: Batch) -> tuple[pl.LazyFrame, int]:
     """The newest row of each key, and how many older ones there are."""
+    if not batch.order:
+        return batch.rows, 0
     position = batch.order[-1]
     places = batch.rows.select(list(dict.fromkeys([*batch.keys, *batch.order]))).collect(engine="streaming")
     order = [pl.col(name).fill_nan(None) if places.schema[name].is_float() else pl.col(name) for name in batch.order]
@@ -143,7 +148,7 @@ def _compare(
 ) -> _Compared:
     """Stage the rows that are new or changed."""
     keys = list(batch.keys)
-    now = _current(table, rows, batch, columns)
+    now = _current(table, rows, batch, columns, with_partitions=partition is None)
     pairs = (
         rows.lazy()
         .join(now.lazy(), on=keys, how="inner", suffix=_NOW)
@@ -161,15 +166,18 @@ def _compare(
     return _Compared(replaced=replaced, unchanged=same.height, superseded=older.height)
 
 
-def _current(table: Table, rows: pl.DataFrame, batch: Batch, columns: tuple[Column, ...]) -> pl.DataFrame:
+def _current(
+    table: Table, rows: pl.DataFrame, batch: Batch, columns: tuple[Column, ...], *, with_partitions: bool
+) -> pl.DataFrame:
     """The table's rows of these keys."""
     bounds = {key: (rows[key].min(), rows[key].max()) for key in batch.keys}
-    found = table.data_files if rows.height else ()
-    files = [file for file in found if all(file.may_hold(key, *bounds[key]) for key in batch.keys)]
-    held = {column.name for column in columns} - set(table.partition_by)
+    looked_at = table.data_files if rows.height else ()
+    files = [file for file in looked_at if all(file.may_hold(key, *bounds[key]) for key in batch.keys)]
+    files = files or table.data_files[:1]  # for its columns
+    held = {column.name for column in columns} - (set() if with_partitions else set(table.partition_by))
     wanted = [*dict.fromkeys([*batch.keys, *batch.compare, *filter(None, [batch.newer_by])]), DELETED_AT, PATH]
     wanted = [name for name in wanted if name in held or name == PATH]
-    frame = rows_of(table, files or table.data_files[:1], columns, with_path=True).select(wanted)
+    frame = rows_of(table, files, columns, with_path=True, with_partitions=with_partitions).select(wanted)
     keys = rows.lazy().select(batch.keys)
     return frame.join(keys, on=list(batch.keys), how="semi").collect(engine="streaming")
 
@@ -225,6 +233,8 @@ def _rewrite(
     replaced: pl.DataFrame,
     gone: pl.DataFrame | None,
     absent: Absent | None,
+    *,
+    with_partitions: bool,
 ) -> Change:
     """Write the touched files anew without the rows that make room."""
     names = list(keys)
@@ -237,7 +247,8 @@ def _rewrite(
         rest = rows.join(leaving, on=names, how="anti", maintain_order="left")
         return rest if marked is None else _with_mark(rest, names, marked, absent.marked_at)
 
-    change = rewrite(table, (file for file in table.data_files if file.path in touched), columns, staging, without)
+    files = (file for file in table.data_files if file.path in touched)
+    change = rewrite(table, files, columns, staging, without, with_partitions=with_partitions)
     kept, held = sum(file.rows for file in change.kept), sum(file.rows for file in change.replaced)
     if held - kept != dropped.height:
         raise RowsDoNotBalance(

@@ -8,8 +8,9 @@ from typing import Any
 
 import polars as pl
 
+from ..schema import parse_type
 from ..specs import Column
-from .evolve import Evolution, widened_rows
+from .evolve import Evolution, storage_type, widened_rows
 from .paths import partition_text
 from .publish import Change
 from .stage import Staging
@@ -35,14 +36,24 @@ def highest(table: Table, column: str, dtype: pl.DataType) -> Any:
 
 
 def rows_of(
-    table: Table, files: Iterable[DataFile], columns: tuple[Column, ...], *, with_path: bool = False
+    table: Table,
+    files: Iterable[DataFile],
+    columns: tuple[Column, ...],
+    *,
+    with_path: bool = False,
+    with_partitions: bool = False,
 ) -> pl.LazyFrame:
-    """The files' rows with these columns and types, those of the partitions left out."""
+    """The files' rows with these columns and types, those of the partitions left out unless asked for."""
     evolution = Evolution(columns=columns)
+    types = {column.name: storage_type(parse_type(column.type)) for column in columns}
     frames = []
     for file in files:
         rows = widened_rows(file.uri, evolution, table.partition_by, table.storage_options)
-        frames.append(rows.with_columns(pl.lit(file.path).alias(PATH)) if with_path else rows)
+        beside = [pl.lit(file.path).alias(PATH)] if with_path else []
+        if with_partitions:
+            values = file.partition_values.items()
+            beside += [pl.lit(value).cast(types[name]).alias(name) for name, value in values]
+        frames.append(rows.with_columns(beside) if beside else rows)
     return pl.concat(frames)
 
 
@@ -52,14 +63,19 @@ def rewrite(
     columns: tuple[Column, ...],
     staging: Staging,
     change: Callable[[pl.LazyFrame], pl.LazyFrame],
+    *,
+    with_partitions: bool = False,
 ) -> Change:
-    """Write the files' rows anew, streaming, as `change` makes them: the files to add and those they replace."""
+    """Write the files' rows anew, streaming, as `change` makes them: the files to add and those they replace.
+
+    `with_partitions`: `change` sees the partition columns too.
+    """
     replaced = sorted(files, key=_partition)
     before = len(staging.files)
     for _, group in groupby(replaced, key=_partition):
         same = list(group)
-        rows = change(rows_of(table, same, columns))
-        staging.sink(rows, partition=same[0].partition_values)
+        rows = change(rows_of(table, same, columns, with_partitions=with_partitions))
+        staging.sink(rows.drop(table.partition_by, strict=False), partition=same[0].partition_values)
     return Change(kept=staging.files[before:], replaced=tuple(replaced))
 
 

@@ -37,7 +37,7 @@ def check_http(connection: Connection, policy: NetworkPolicy) -> str:
     url = base_url(connection)
     with session(policy) as client:
         try:
-            answer = client.get(url, timeout=(SECONDS, SECONDS), stream=True, **_credentials(connection))
+            answer = client.get(url, timeout=(SECONDS, SECONDS), stream=True, **credentials(connection))
             answer.close()
         except requests.TooManyRedirects as error:
             raise SourceMissing(f"{url} leads from one address to the next without an end.") from error
@@ -64,8 +64,8 @@ def base_url(connection: Connection) -> str:
     return f"https://{connection.host}" + (f":{connection.port}" if connection.port else "")
 
 
-def _credentials(connection: Connection) -> dict:
-    """Of a request. OAuth2 is left out: a token is asked for by runs only."""
+def credentials(connection: Connection) -> dict:
+    """What a request of the connection carries, for requests. OAuth2 is left out: a token is asked for by runs only."""
     headers = dict(connection.options.get("headers") or {})
     auth = connection.options.get("auth") or {}
     kind = auth.get("type") or ("basic" if connection.username else "bearer" if connection.password else "none")

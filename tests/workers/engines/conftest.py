@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
+from tests.workers.engines.tpch import Tpch
 from workers.ids import new_run_id
 from workers.lake.publish import publish
 from workers.lake.stage import Staging
@@ -36,3 +37,9 @@ def load(lake):
         return TableInput(dataset=target.dataset, alias=name, uri=target.uri, version=done.version)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tpch(tmp_path_factory):
+    """TPC-H at scale 0.1, published: 600,000 line items. The 22 queries are in `tpch.QUERIES`."""
+    return Tpch.make(tmp_path_factory.mktemp("tpch"), 0.1)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.workers.lake.conftest import load as load_table
 from workers.engines.preview import preview_sql
-from workers.executors.sql import run_sql
+from workers.executors.sql import run as run_sql
 from workers.ids import new_run_id
 from workers.lake.table import open_table
 from workers.specs import Column, SqlSpec, TableInput, TableTarget

@@ -133,6 +133,13 @@ def test_an_input_without_a_table_is_named(engine, lake):
         preview_sql("select * from gone", (gone,), engine)
 
 
-def test_spark_says_that_it_is_not_there_yet(one_row):
-    with pytest.raises(errors.NotAvailableYet):
-        preview_sql("select n from one_row", (one_row,), "spark")
+def test_a_preview_for_spark_is_shown_by_duckdb_and_says_so(one_row):
+    preview = preview_sql("select n / 2 as half from one_row", (one_row,), "spark")
+    assert preview.rows == ({"half": 0.5},)
+    assert "DuckDB" in preview.note
+    assert "Spark" in preview.note
+
+
+def test_a_preview_for_spark_refuses_what_spark_cannot_run(one_row):
+    with pytest.raises(errors.SqlRejected, match="Spark"):
+        preview_sql("select approx_count_distinct(n) as n from one_row", (one_row,), "spark")

@@ -264,6 +264,26 @@ def test_date_differences_are_what_the_calendar_says(tables, engine):
         assert hours == (datetime(1996, 1, 1, 10, tzinfo=UTC) - at).total_seconds() // 3600
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select count_if(o_id > 0) as n from orders where o_id < 0",
+        "select count_if(o_priority = 'x') as n from orders where o_priority is null",
+        "select count_if(o_id > 0) filter (where o_id < 0) as n from orders",
+        "select count_if(o_id > 0) + 0 as n from (select o_id from orders limit 0) as none having count(*) = 0",
+        "select c_id, (select count_if(o_id > 0) from orders where o_id < 0) as n from customers",
+    ],
+)
+def test_what_is_counted_where_nothing_is_is_zero(tables, engine, sql):
+    assert set(answer(sql, tables, engine)["n"]) == {0}
+
+
+def test_a_count_over_an_empty_frame_is_zero(tables):
+    sql = """select o_id, count_if(o_id > 0) over (order by o_id rows between 1 following and 2 following) as n
+        from orders where o_id in (1, 2, 3, 4)"""
+    assert sorted(answer(sql, tables, "duckdb").rows()) == [(1, 2), (2, 2), (3, 1), (4, 0)]
+
+
 def test_nulls_come_last_in_either_direction(tables, engine):
     for direction in ("", "desc"):
         sql = f"select o_priority from orders order by o_priority {direction}"

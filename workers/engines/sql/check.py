@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from sqlglot import exp, parse_one
 
@@ -20,9 +21,10 @@ from .dialects import AssayDuckDB, PolarsSQL
 from .dry_run import duckdb_columns, polars_accepts
 from .guard import near, parse, place_at, place_of
 from .resolve import Resolved, resolve
+from .spark import SparkSQL, for_spark
 from .types import cast_problem
 
-DIALECTS = {"duckdb": AssayDuckDB, "polars": PolarsSQL, "spark": AssayDuckDB}
+DIALECTS = {"duckdb": AssayDuckDB, "polars": PolarsSQL, "spark": SparkSQL}
 
 
 def check_sql(
@@ -40,15 +42,34 @@ def check_sql(
     job was saved is left out, and named in the result. Raises `SqlRejected`,
     with `line` and `column` where they are known.
     """
+    if not _ABOUT_THE_RUN.search(sql):
+        parameters = ALL_DATES
+    return _checked(sql, tuple(inputs.items()), engine, target_columns, parameters, leave_out_extra)
+
+
+# What a text may hold whose statement differs from run to run: better too many than one too few.
+_ABOUT_THE_RUN = re.compile("start_date|end_date|run_time|now|current|today|local|sysdate|getdate|utc", re.IGNORECASE)
+
+
+@lru_cache(maxsize=256)  # a worker runs the same queries again and again, and the answer hangs on nothing else
+def _checked(
+    sql: str,
+    known: tuple[tuple[str, tuple[Column, ...]], ...],
+    engine: str,
+    target_columns: tuple[Column, ...] | None,
+    parameters: Parameters,
+    leave_out_extra: bool,
+) -> CheckedSql:
+    inputs = dict(known)
     if engine not in DIALECTS:
         raise InvalidSpec(f"There is no engine “{engine}”.", hint=f"Use {', '.join(sorted(DIALECTS))}.")
     tree = parse(sql, inputs)
     canonical = canonical_text(tree)
     parameters_used = tuple(sorted({node.this for node in tree.find_all(exp.Placeholder)}))
     resolved = resolve(tree, sql, inputs)
-    statement = executable(tree, inputs, engine, parameters)
-    canonical_statement = statement if engine != "polars" else executable(tree, inputs, "duckdb", parameters)
+    canonical_statement = executable(tree, inputs, "duckdb", parameters)
     query_columns = duckdb_columns(canonical_statement, inputs, sql)
+    statement = executable(tree, inputs, engine, parameters, sql) if engine != "duckdb" else canonical_statement
     if engine == "polars":
         polars_accepts(statement, inputs, sql, harmless=_is_harmless(tree))
     left_out = _fit(query_columns, target_columns, resolved, sql, leave_out_extra) if target_columns else ()
@@ -61,6 +82,8 @@ def check_sql(
         inputs_used=resolved.inputs_used,
         column_lineage={output.name: output.origins for output in resolved.outputs},
         parameters_used=parameters_used,
+        columns_read=resolved.columns_read,
+        keeps_rows=_keeps_rows(tree),
         left_out=left_out,
     )
 
@@ -77,16 +100,20 @@ def laid_out(sql: str) -> str:
 
 
 def executable(
-    tree: exp.Expression, inputs: Mapping[str, tuple[Column, ...]], engine: str, parameters: Parameters
+    tree: exp.Expression, inputs: Mapping[str, tuple[Column, ...]], engine: str, parameters: Parameters, text: str = ""
 ) -> str:
-    """The resolved tree in the engine's dialect, with the parameters' values."""
+    """The resolved tree in the engine's dialect, with the parameters' values. `text` is what a person wrote."""
     rewrite.expand_aliases(tree)
     tree = tree.copy()
     rewrite.bind(tree, parameters.start_date, parameters.end_date, parameters.run_time)
     tree = rewrite.annotate(tree, inputs)
     rewrite.widen_arithmetic(tree)
-    if engine == "polars":
+    if engine == "duckdb":
+        rewrite.for_duckdb(tree)
+    elif engine == "polars":
         tree = rewrite.for_polars(tree)
+    elif engine == "spark":
+        tree = for_spark(tree, text)
     return tree.sql(dialect=DIALECTS[engine], comments=False)
 
 
@@ -96,6 +123,14 @@ def _is_harmless(tree: exp.Expression) -> bool:
     if tree.find(*grows):
         return False
     return not (tree.find(exp.Join) and tree.find(exp.SetOperation))
+
+
+def _keeps_rows(tree: exp.Expression) -> bool:
+    """Whether an engine must keep rows to answer: what filters, calculates, adds up and glues together need not."""
+    kept = (exp.Join, exp.Order, exp.Window, exp.Distinct, exp.Group, exp.Exists, exp.Intersect, exp.Except)
+    if tree.find(*kept) or any(union.args.get("distinct") for union in tree.find_all(exp.Union)):
+        return True
+    return any(each.args.get("query") for each in tree.find_all(exp.In))
 
 
 def _fit(

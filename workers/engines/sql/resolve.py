@@ -49,6 +49,7 @@ Sources = dict[str, Source]  # by name in lower case
 class Resolved:
     outputs: list[Output]
     inputs_used: tuple[str, ...]
+    columns_read: dict[str, tuple[str, ...]]  # of each input, wherever in the query they are named
 
 
 def resolve(tree: exp.Expression, text: str, inputs: Mapping[str, tuple[Column, ...]]) -> Resolved:
@@ -66,6 +67,7 @@ class _Resolver:
     inputs: Mapping[str, tuple[Column, ...]]
     outputs: dict[int, list[Output]] = field(default_factory=dict)  # of each query, by id of its node
     used: dict[str, None] = field(default_factory=dict)
+    read: dict[tuple[str, str], None] = field(default_factory=dict)  # (alias, column)
     unmatched: int = 0  # joins in which each row meets all rows of the other side
     unmatched_at: exp.Expression | None = None
 
@@ -80,7 +82,8 @@ class _Resolver:
                 self.unmatched_at,
                 "Write ON a.key = b.key for each join; one join without is allowed.",
             )
-        return Resolved(outputs, tuple(self.used))
+        read = {alias: tuple(name for of, name in self.read if of == alias) for alias in self.used}
+        return Resolved(outputs, tuple(self.used), read)
 
     def _check_names(self, outputs: list[Output]) -> None:
         """What the dataset's columns are called: each once, and each named."""
@@ -129,6 +132,7 @@ class _Resolver:
         found: dict[int, Origins] = {}
         for column in list(scope.find_all(exp.Column)):
             found[id(column)] = self._origins(column, scope, sources)
+            self.read |= dict.fromkeys(found[id(column)])
         loose = unmatched_joins(scope, list(sources))
         if loose:
             self.unmatched += loose
@@ -254,6 +258,10 @@ class _Resolver:
     # --- stars ---------------------------------------------------------------------
 
     def _expand_stars(self, query: exp.Select, sources: Sources) -> None:
+        if isinstance(query.parent, exp.Exists) and query.is_star and not query.args.get("distinct"):
+            # Whether there is a row is all that is asked: no column need be read for it.
+            query.set("expressions", [exp.alias_(exp.Literal.number(1), "one", quoted=True)])
+            return
         expanded: list[exp.Expression] = []
         for projection in query.expressions:
             star = projection.this if isinstance(projection, exp.Column) else projection

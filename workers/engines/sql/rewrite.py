@@ -122,6 +122,17 @@ def _typed(node: exp.Expression, kind: exp.DType) -> exp.Expression:
     return node
 
 
+# --- for DuckDB -----------------------------------------------------------------------
+
+
+def for_duckdb(tree: exp.Expression) -> None:
+    """COUNT_IF of no rows, or of nulls alone, is 0, as every count is; DuckDB, which adds up, says null."""
+    for node in reversed(list(tree.find_all(exp.CountIf))):  # inner ones first
+        while isinstance(node.parent, exp.Filter | exp.Window) and node.arg_key == "this":
+            node = node.parent
+        node.replace(exp.Coalesce(this=node.copy(), expressions=[exp.Literal.number(0)]))
+
+
 # --- for Polars -----------------------------------------------------------------------
 
 
@@ -245,6 +256,16 @@ def _count_of(when: exp.Expression, unit: str) -> exp.Expression:
     return exp.paren(exp.Add(this=years, expression=part))
 
 
+def _one_zone(node: exp.Expression) -> None:
+    """A time without a zone is meant in UTC; Polars compares it with no time that has one."""
+    sides = [side for side in (node.this, *(node.args.get(name) for name in ("expression", "low", "high"))) if side]
+    if exp.DType.TIMESTAMPTZ in map(_kind, sides):
+        for side in sides:
+            if _kind(side) in (exp.DType.TIMESTAMP, exp.DType.TIMESTAMPNTZ):
+                side.replace(_typed(exp.cast(side.copy(), "timestamptz"), exp.DType.TIMESTAMPTZ))
+
+
 _POLARS = {
     exp.Sum: _sum, exp.Div: _div, exp.Round: _round, exp.Cast: _cast, exp.Sub: _sub, exp.DateDiff: _date_diff,
+    **dict.fromkeys((exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Between), _one_zone),
 }  # fmt: skip
