@@ -158,6 +158,25 @@ def _succeed(kind: kinds.JobKind, step: Step, run: JobRun, result: StepResult) -
         raise
 
 
+def settle(step: Step) -> bool:
+    """Record as a success what a running step has published, when nobody is left to tell; False when it has not.
+
+    A run that were marked as failed would be started again, and add its rows a second time.
+    """
+    kind = kinds.get(step.kind)
+    try:
+        run = kind.run_of(step.run_id)
+        result = kind.published(run)
+    except AssayError:
+        logger.warning("the lake does not say whether the step has published", exc_info=True)
+        return False
+    if result is None:
+        return False
+    logger.warning("a step had published before its worker was lost", extra={"job": step.job_name})
+    _succeed(kind, step, run, result)
+    return True
+
+
 def _stop(step: Step) -> None:
     """The lease was lost: because of a cancel, which ends the step here, or to somebody who now answers for it."""
     if PipelineRun.objects.filter(pk=step.pipeline_run_id, cancel_requested_at__isnull=False).exists():
@@ -168,6 +187,8 @@ def _fail_or_retry(step: Step, error: AssayError, lines: StepLines) -> None:
     logger.info("step failed", extra={"code": error.code, "attempt": step.attempt})
     lines.add(f"{error.message} {error.hint}".strip(), StepLog.Level.ERROR)
     told = hide_secrets(error.as_dict())  # a driver or a server may have repeated what it was sent
+    if isinstance(error, OutcomeUnknown) and step.is_last_attempt and settle(step):
+        return
     if not error.retryable or step.is_last_attempt:
         _end(step, RunStatus.FAILED, told)
         return

@@ -6,7 +6,6 @@ import time
 from functools import cached_property
 from typing import Any
 
-from django.db import IntegrityError, transaction
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.shortcuts import get_object_or_404
 from drf_spectacular.types import OpenApiTypes
@@ -17,16 +16,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from assay.common.api import (
-    InvalidInput,
     ModelSerializer,
     ModelViewSet,
     SearchFilter,
+    made_once,
     refuse_body,
     refuse_unknown_parameters,
 )
 from assay.common.fields import ColumnSerializer
 from assay.common.history import HistorySerializer, history_of
-from assay.common.problems import Problem
 from assay.common.runs import ENDED, Trigger
 from workers.results import Preview
 from workers.specs import to_json
@@ -129,12 +127,8 @@ class JobViewSet(ModelViewSet):
         return {"workflow": self.workflow}
 
     def perform_create(self, serializer: serializers.ModelSerializer) -> None:
-        try:
-            with transaction.atomic():
-                serializer.save(**self.fixed_fields())
-        except IntegrityError as error:
-            # Validation saw no such name: somebody else was quicker.
-            raise InvalidInput([Problem("name", "The workflow has a job of this name already.", "unique")]) from error
+        with made_once("name", "The workflow has a job of this name already."):
+            serializer.save(**self.fixed_fields())
 
     def perform_destroy(self, job: Job) -> None:
         services.delete_job(job)

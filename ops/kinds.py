@@ -10,9 +10,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from catalog import services as catalog
-from workers.errors import AssayError
-from workers.progress import Progress
+from workers.errors import AssayError, StaleRun
+from workers.progress import Progress, silent
 from workers.results import StepResult
+from workers.specs import TableTarget, from_json
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -62,6 +63,9 @@ class JobKind(Protocol):
     def execute(self, spec: dict[str, Any], progress: Progress) -> StepResult:
         """Do it: the data plane. Idempotent for a run id. Raises `AssayError`, else it is a bug."""
 
+    def published(self, run: JobRun) -> StepResult | None:
+        """What the run did, when its commit stands although nobody heard of it; else None. Raises `AssayError`."""
+
     def record(self, run: JobRun, result: StepResult) -> None:
         """Keep what was done: run row (`success` already), catalog. Called inside the transaction that ends the step.
 
@@ -101,6 +105,19 @@ class ModelKind:
 
     def runs(self, run_ids: Iterable[Any]) -> QuerySet[JobRun]:
         return self.run_model.objects.select_related("job__workflow").filter(pk__in=list(run_ids))
+
+    def published(self, run: JobRun) -> StepResult | None:
+        from workers.lake.publish import already_published  # a process that runs no steps does without Delta
+
+        if not run.spec:
+            return None
+        target = from_json(TableTarget, run.spec["target"])
+        try:
+            stands = already_published(target, str(run.pk))
+        except StaleRun:
+            return None
+        # It finds the commit before it does anything else, and tells what that says.
+        return self.execute(run.spec, silent) if stands else None
 
     def record_failure(self, run: JobRun, error: dict[str, Any]) -> None:
         pass

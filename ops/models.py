@@ -114,6 +114,7 @@ class PipelineRun(Timed):
     start_date = models.DateField(null=True, blank=True, help_text="first day of the window that the run is about")
     end_date = models.DateField(null=True, blank=True, help_text="last day of the window, included")
     single_job = models.BooleanField(default=False, help_text="takes no turn among the runs of its workflow")
+    options = models.JSONField(default=dict, blank=True, help_text="of a single job's run: what its kind is asked")
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
 
     objects = RunQuerySet.as_manager()

@@ -19,6 +19,7 @@ from django.utils import timezone
 from assay.common.runs import RunStatus
 from workers.errors import AssayError
 
+from .execution import settle
 from .messages import Claim, send_steps
 from .models import PipelineRun, Step
 from .orchestrator import broken_steps, claim_ready, end_job_run, ready_steps
@@ -47,6 +48,8 @@ def take_back_lost(now: datetime) -> list[Claim]:
     silent = {"status": RunStatus.RUNNING, "heartbeat_at__lt": now - timedelta(seconds=settings.ASSAY_LEASE_SECONDS)}
     claims = []
     for step in Step.objects.filter(**silent, pipeline_run__cancel_requested_at=None):
+        if step.is_last_attempt and settle(step):
+            continue
         with transaction.atomic():
             mine = Step.objects.filter(pk=step.pk, token=step.token, **silent)
             if step.is_last_attempt:
@@ -95,6 +98,8 @@ def cut_off_cancelled(now: datetime) -> None:
     patience = timedelta(seconds=settings.ASSAY_CANCEL_SECONDS)
     late = Step.objects.filter(status=RunStatus.RUNNING, pipeline_run__cancel_requested_at__lt=now - patience)
     for step in late:
+        if settle(step):
+            continue
         with transaction.atomic():
             mine = Step.objects.filter(pk=step.pk, token=step.token)
             if mine.move(old=RunStatus.RUNNING, new=RunStatus.CANCELLED, token="", end_time=now):

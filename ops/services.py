@@ -80,11 +80,14 @@ def start_job_run(
     *,
     start_date: date | None = None,
     end_date: date | None = None,
+    options: dict[str, Any] | None = None,
     user: AbstractBaseUser | None = None,
     trigger: str = Trigger.MANUAL,
     send: bool = True,
 ) -> PipelineRun:
     """A run with this job as its only step, which is in the queue already: its `run_id` names the job's own run.
+
+    `options` are for the job's kind, which finds them on the run.
 
     Raises `GraphError`, and `JobIsRunning` while another run has the job.
     """
@@ -98,6 +101,7 @@ def start_job_run(
             single_job=True,
             start_date=start_date,
             end_date=end_date,
+            options=options or {},
         )
         _add_steps(run, plan)
         claims = claim_ready(run.pk)
@@ -134,6 +138,7 @@ def retry_run(run: PipelineRun, user: AbstractBaseUser | None = None, *, send: b
             start_date=run.start_date,
             end_date=run.end_date,
             single_job=run.single_job,
+            options=run.options,
         )
         _copy_steps(again, left)
     return _set_going(again, send)

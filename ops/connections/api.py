@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth.models import Group
-from django.db import IntegrityError, transaction
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from pydantic import RootModel
@@ -15,16 +14,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from assay.common.api import (
-    InvalidInput,
     ModelSerializer,
     ModelViewSet,
     SearchFilter,
+    made_once,
     refuse_body,
     refuse_unknown_parameters,
 )
 from assay.common.fields import ColumnSerializer
 from assay.common.history import HistorySerializer, history_of
-from assay.common.problems import Problem
 
 from . import services
 from .kinds import (
@@ -127,12 +125,8 @@ class ConnectionViewSet(ModelViewSet):
         return super().filter_queryset(queryset) if self.action == "list" else queryset
 
     def perform_create(self, serializer: serializers.ModelSerializer) -> None:
-        try:
-            with transaction.atomic():
-                serializer.save()
-        except IntegrityError as error:
-            # Validation saw no such name: somebody else was quicker.
-            raise InvalidInput([Problem("name", "There is a connection of this name already.", "unique")]) from error
+        with made_once("name", "There is a connection of this name already."):
+            serializer.save()
 
     def perform_destroy(self, connection: Connection) -> None:
         services.delete_connection(connection)

@@ -23,6 +23,7 @@ class ScriptedKind:
     executed: list[str] = field(default_factory=list)
     recorded: list[str] = field(default_factory=list)
     on_record: Callable | None = None
+    committed: set[str] = field(default_factory=set)  # jobs whose commit stands although nobody heard of it
 
     @staticmethod
     def result(rows: int = 1) -> StepResult:
@@ -57,6 +58,9 @@ class ScriptedKind:
         self.executed.append(spec["job"])
         do = self.script.get(spec["job"])
         return (do(spec, progress) if do else None) or self.result()
+
+    def published(self, run):
+        return self.result() if run.job.name in self.committed else None
 
     def record(self, run, outcome):
         if self.on_record:

@@ -9,7 +9,8 @@ from assay.common.runs import RunStatus
 from datasets.models import DatasetRun
 from ops import reaper, services
 from ops.execution import execute_step
-from ops.models import Step
+from ops.models import PipelineRun, Step
+from workers.errors import OutcomeUnknown
 
 pytestmark = pytest.mark.django_db
 
@@ -100,6 +101,49 @@ def test_a_step_that_loses_every_worker_fails_with_a_remedy(workflow, add_job, k
     assert started.error["code"] == "worker_lost"
     assert "memory" in started.error["hint"]
     assert DatasetRun.objects.get().status == RunStatus.FAILED
+
+
+def test_a_step_that_had_published_before_its_last_worker_was_lost_is_a_success(workflow, add_job, kind):
+    add_job("a")
+    started = services.start_run(workflow)
+    step = started.steps.get()
+    lose_the_worker(step, attempt=step.max_attempts)
+    kind.committed.add("a")
+    reaper.reap(carried_out)
+    reaper.reap(carried_out)
+    started.refresh_from_db()
+    assert started.status == RunStatus.SUCCESS
+    assert DatasetRun.objects.get().status == RunStatus.SUCCESS
+    assert kind.recorded == ["a"]
+
+
+def test_a_step_that_had_published_before_it_was_cancelled_is_a_success(workflow, add_job, kind, settings):
+    add_job("a")
+    started = services.start_run(workflow)
+    lose_the_worker(started.steps.get())
+    kind.committed.add("a")
+    services.cancel_run(started)
+    long_ago = timezone.now() - timedelta(seconds=settings.ASSAY_CANCEL_SECONDS + 1)
+    PipelineRun.objects.update(cancel_requested_at=long_ago)
+    reaper.reap(carried_out)
+    assert started.steps.get().status == RunStatus.SUCCESS
+    assert DatasetRun.objects.get().status == RunStatus.SUCCESS
+
+
+def test_a_commit_whose_last_answer_was_lost_is_a_success_once_the_lake_tells(workflow, add_job, kind):
+    add_job("a")
+
+    def committed_but_unheard(spec, progress):
+        kind.committed.add("a")
+        raise OutcomeUnknown("The lake broke off.")
+
+    kind.script["a"] = committed_but_unheard
+    step = services.start_run(workflow).steps.get()
+    Step.objects.update(attempt=step.max_attempts - 1)
+    execute_step(step.pk, step.token)
+    step.refresh_from_db()
+    assert step.status == RunStatus.SUCCESS
+    assert kind.recorded == ["a"]
 
 
 def test_a_step_with_a_heartbeat_is_left_alone(workflow, add_job, kind):
