@@ -14,7 +14,9 @@ from assay.common.api import ReadOnlyModelViewSet, SearchFilter, Serializer
 from assay.common.fields import ColumnSerializer
 
 from . import services
+from .api_search import SearchAction
 from .models import Dataset, DatasetVersion
+from .statistics_views import StatisticsAction
 
 
 class DatasetListSerializer(serializers.ModelSerializer):
@@ -126,7 +128,7 @@ class DatasetFilters(filters.FilterSet):
         fields = ("layer", "type", "workflow")
 
 
-class DatasetViewSet(ReadOnlyModelViewSet):
+class DatasetViewSet(SearchAction, StatisticsAction, ReadOnlyModelViewSet):
     """Every dataset that a job declares or has written."""
 
     queryset = Dataset.objects.all()

@@ -14,6 +14,7 @@ from workers.errors import AssayError
 
 from . import services
 from .models import Dataset, Layer
+from .search_views import search_context
 
 PER_PAGE = 50
 SAMPLE_ROWS = 50
@@ -44,6 +45,7 @@ def dataset_detail(request, name):
         "versions": list(dataset.versions.all()[:VERSIONS_SHOWN]),
         "drawing": _drawing(dataset, visible),
         "job_url": job_url(dataset),
+        "vector_search": search_context(dataset),
     }
     return page(request, "catalog/dataset_detail.html", dataset.name, crumbs=[DATASETS], **context)
 

@@ -1,3 +1,5 @@
+from copy import deepcopy
+
 from django import forms
 from django.contrib import admin
 from django.urls import reverse
@@ -8,12 +10,19 @@ from unfold.decorators import display
 from assay.common.admin import LAYER_LABELS, STATUS_LABELS, ModelAdmin, ReadOnlyAdmin, run_now
 from ops import services
 
+from .connection_rules import use_problems
 from .forms import FillsIn
+from .metrics import admin as metrics_admin  # noqa: F401  (registers)
 from .models import DatasetJob, DatasetRun
 
 
 class DatasetJobForm(FillsIn, forms.ModelForm):
-    pass
+    def _post_clean(self) -> None:
+        """Django's hook after the record has what was filled in."""
+        before = deepcopy(self.instance.config) if self.instance.pk else {}
+        super()._post_clean()
+        for problem in use_problems(self.instance, before, self.user):
+            self.add_error("config", problem.detail)
 
 
 @admin.register(DatasetJob)
@@ -55,6 +64,11 @@ class DatasetJobAdmin(SimpleHistoryAdmin, ModelAdmin):
     @display(description="Layer", ordering="layer", label=LAYER_LABELS)
     def shown_layer(self, job) -> str:
         return job.layer
+
+    def get_form(self, request, *args, **kwargs):
+        form = super().get_form(request, *args, **kwargs)  # a class of its own for each request
+        form.user = request.user
+        return form
 
     def get_readonly_fields(self, request, obj=None):
         return ("workflow", "layer", "name") if obj else ()

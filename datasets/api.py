@@ -10,7 +10,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from assay.common.api import ReadOnlyModelViewSet
+from assay.common.api import InvalidInput, ReadOnlyModelViewSet
 from assay.common.fields import ColumnSerializer, ColumnsField
 from ops.job_api import (
     JOB_FIELDS,
@@ -24,7 +24,12 @@ from ops.job_api import (
 from workers.results import Preview
 
 from . import services
+from .api_scd2 import Scd2Actions
+from .api_training import CardActions
+from .connection_rules import use_problems
+from .metrics.series_api import SeriesAction
 from .models import DatasetJob, DatasetRun
+from .run_api import RunActions
 from .transforms import TransformConfig
 from .validation import fill_in
 
@@ -93,7 +98,15 @@ class DatasetJobSerializer(JobSerializer):
             "merge_keys",
             "data_quality",
         )
-        filled_in = ("inputs", "target_schema")
+        filled_in = ("inputs", "target_schema", "partition_by", "refresh_mode")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        before = self.instance.config if self.instance else {}
+        attrs = super().validate(attrs)
+        request = self.context.get("request")  # without one it is `apply`, whose caller may do everything
+        if request and (problems := use_problems(self._candidate(attrs), before, request.user)):
+            raise InvalidInput(problems)
+        return attrs
 
     def _candidate(self, attrs: dict[str, Any]) -> DatasetJob:
         record = super()._candidate(attrs)
@@ -106,7 +119,7 @@ class DatasetRunSerializer(JobRunSerializer):
 
     class Meta:
         model = DatasetRun
-        fields = read_only_fields = (*RUN_FIELDS, "layer", "input_versions")
+        fields = read_only_fields = (*RUN_FIELDS, "layer", "input_versions", "facts", "options", "repeat_of")
 
 
 class StatementSerializer(serializers.Serializer):
@@ -147,20 +160,20 @@ class DatasetJobViewSet(JobViewSet):
 
 
 @job_schema(DatasetRunSerializer)
-class SilverJobViewSet(DatasetJobViewSet):
+class SilverJobViewSet(Scd2Actions, DatasetJobViewSet):
     """What makes Silver tables out of Bronze."""
 
     kind_name = "silver"
 
 
 @job_schema(DatasetRunSerializer)
-class GoldJobViewSet(DatasetJobViewSet):
+class GoldJobViewSet(SeriesAction, CardActions, DatasetJobViewSet):
     """What makes Gold tables out of Silver."""
 
     kind_name = "gold"
 
 
-class DatasetRunViewSet(ReadOnlyModelViewSet):
+class DatasetRunViewSet(RunActions, ReadOnlyModelViewSet):
     queryset = DatasetRun.objects.select_related("job__workflow")
     serializer_class = DatasetRunSerializer
     filterset_fields = ("status", "trigger")

@@ -8,10 +8,10 @@ from django.db.models import QuerySet
 from django.urls import reverse
 
 from ops.kinds import ModelKind
-from ops.models import Workflow
+from ops.models import PipelineRun, Workflow
 from workers.progress import Progress
 from workers.results import StepResult
-from workers.specs import SqlSpec, from_json, to_json
+from workers.specs import to_json
 
 from . import services
 from .models import DatasetJob, DatasetRun
@@ -36,13 +36,17 @@ class DatasetKind(ModelKind):
     def type_label(self, job: DatasetJob) -> str:
         return job.dataset_type
 
+    def run_facts(self, job_id: int, pipeline_run: PipelineRun) -> dict[str, Any]:
+        options = dict(pipeline_run.options)
+        return {"repeat_of_id": options.pop("repeat_of", None), "options": options}
+
     def to_spec(self, run: DatasetRun) -> dict[str, Any]:
         return to_json(services.spec_of_run(run))
 
     def execute(self, spec: dict[str, Any], progress: Progress) -> StepResult:
-        from workers.executors.sql import run_sql
+        from workers.executors import run_dataset
 
-        return run_sql(from_json(SqlSpec, spec), progress)
+        return run_dataset(spec, progress, services.access_for(spec))
 
     def record(self, run: DatasetRun, result: StepResult) -> None:
         services.record_run(run, result)

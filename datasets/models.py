@@ -104,3 +104,9 @@ class DatasetJob(Job):
 class DatasetRun(JobRun):
     job = models.ForeignKey(DatasetJob, models.CASCADE, related_name="runs")
     input_versions = models.JSONField(default=dict, blank=True, help_text="{dataset: version} that the run read")
+    facts = models.JSONField(default=dict, blank=True, help_text="what the template tells of its result")
+    options = models.JSONField(default=dict, blank=True, help_text="what was asked of this run alone")
+    repeat_of = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="repeats")
+
+
+from .metrics.models import Additivity, MetricDefinition  # noqa: E402, F401  (Django looks for models here)

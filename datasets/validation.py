@@ -10,7 +10,7 @@ from assay.common.columns import column_problems
 from assay.common.options import read_options
 from assay.common.problems import Problem
 from ops.job_rules import name_problems
-from workers.errors import AssayError, NotAvailableYet
+from workers.errors import AssayError
 from workers.specs import to_json
 
 from .checking import check, is_about_the_target, where_and_what
@@ -19,6 +19,7 @@ from .transforms import TRANSFORMS
 
 if TYPE_CHECKING:
     from .models import DatasetJob
+    from .transforms import Transform
 
 SQL_FIELDS = ("inputs", "transform_type", "sql_text", "config", "engine", "target_schema", "partition_by", "merge_keys")
 DATASET_TYPES = {
@@ -57,11 +58,15 @@ def _problems_before_sql(job: DatasetJob) -> list[Problem]:
 
 
 def fill_in(job: DatasetJob) -> None:
-    """Set what was left out and follows from the rest: aliases, and a target schema proposed from the checked query.
+    """Set what was left out and follows from the rest.
 
-    Where something is wrong with the job nothing is proposed: `problems_of` says what.
+    That is aliases, what the template settles, and a target schema proposed
+    from the checked query. Where something is wrong with the job nothing is
+    proposed: `problems_of` says what.
     """
     job.inputs = with_aliases(job.inputs)
+    if transform := TRANSFORMS.get(job.transform_type):
+        transform.fill_in(job)
     if job.target_schema or _problems_before_sql(job):
         return
     with suppress(AssayError):
@@ -94,10 +99,27 @@ def _transform_problems(job: DatasetJob) -> Iterator[Problem]:
         yield Problem("sql_text", "A job of the transform type sql needs its SELECT.", "required")
     if transform.name != "sql" and has_sql:
         yield Problem("sql_text", f"{transform.name} makes its SQL from config; leave sql_text empty.", "not_allowed")
+    yield from _claim_problems(job, transform)
     options, faults = read_options(transform.options, job.config, "config")
     yield from faults
     if options is not None and not input_problems(job):
         yield from transform.problems(options, columns_by_alias(job), "config")
+
+
+def _claim_problems(job: DatasetJob, transform: Transform) -> Iterator[Problem]:
+    """What the template does not claim to do: an engine, a refresh mode, a number of inputs."""
+    if job.engine not in ("default", *transform.engines):
+        detail = f"{transform.name} does not run on {job.engine}. Choose {_either(transform.engines)}, or default."
+        yield Problem("engine", detail, "not_allowed")
+    if job.refresh_mode not in transform.refresh_modes:
+        detail = f"{transform.name} cannot be refreshed by {job.refresh_mode}. Use {_either(transform.refresh_modes)}."
+        yield Problem("refresh_mode", detail, "not_allowed")
+    if transform.one_input and isinstance(job.inputs, list) and len(job.inputs) > 1:
+        yield Problem("inputs", f"{transform.name} reads one input; there are {len(job.inputs)}.", "too_many")
+
+
+def _either(names: Collection[str]) -> str:
+    return " or ".join(names)
 
 
 def _refresh_problems(job: DatasetJob) -> Iterator[Problem]:
@@ -169,8 +191,6 @@ def _sql_problems(job: DatasetJob) -> Iterator[Problem]:
     field = TRANSFORMS[job.transform_type].sql_field if job.transform_type in TRANSFORMS else "transform_type"
     try:
         columns = check(job).columns
-    except NotAvailableYet:
-        return
     except AssayError as error:
         yield from _refusals(error, field)
         return

@@ -5,7 +5,7 @@ from operator import or_
 
 from pydantic import RootModel
 
-from .base import Inputs, Transform
+from .base import Check, Inputs, Transform
 from .conform_sources import ConformSources
 from .export_feed import ExportFeed
 from .metrics_aggregate import MetricsAggregate
@@ -37,4 +37,4 @@ class TransformConfig(RootModel):
     root: reduce(or_, (transform.options for transform in TRANSFORMS.values()))
 
 
-__all__ = ["TRANSFORMS", "Inputs", "Transform", "TransformConfig"]
+__all__ = ["TRANSFORMS", "Check", "Inputs", "Transform", "TransformConfig"]

@@ -6,7 +6,7 @@ from .base import Inputs, NoOptions, Transform
 
 
 class Sql(Transform):
-    name, layers, options, available = "sql", ("silver", "gold"), NoOptions, True
+    name, layers, options = "sql", ("silver", "gold"), NoOptions
     sql_field = "sql_text"
 
     def sql(self, job, inputs: Inputs) -> str:

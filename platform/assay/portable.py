@@ -1,4 +1,4 @@
-"""A workflow with its jobs and its schedule as one YAML file, and back.
+"""A workflow with its jobs, its schedule and the metrics they use as one YAML file, and back.
 
 What a file leaves out has its default; what it names is made or changed;
 jobs that it does not name stay as they are. The API's serializers read and
@@ -19,12 +19,15 @@ from assay.common.api import InvalidInput, flatten_errors
 from assay.common.problems import Problem
 from assay.common.secrets import MASK, Unreadable
 from datasets.api import DatasetJobSerializer
+from datasets.metrics.api import MetricSerializer
+from datasets.metrics.models import MetricDefinition
 from ingest.api import IngestJobSerializer
 from ops.api import WorkflowSerializer
 from ops.graph import GraphError, build_plan
 from ops.models import Job, Workflow
 from workers.errors import AssayError
 
+from . import portable_metrics
 from .portable_yaml import dump, load
 
 SECTIONS: dict[str, tuple[type[serializers.ModelSerializer], dict[str, str]]] = {
@@ -32,6 +35,8 @@ SECTIONS: dict[str, tuple[type[serializers.ModelSerializer], dict[str, str]]] = 
     "silver_jobs": (DatasetJobSerializer, {"layer": "silver"}),
     "gold_jobs": (DatasetJobSerializer, {"layer": "gold"}),
 }
+METRICS = portable_metrics.SECTION
+LISTS = {**dict.fromkeys(SECTIONS, "jobs"), METRICS: "metrics"}  # each section, and what it is a list of
 # What a run has left behind is no part of a definition.
 STATE = frozenset({"last_watermark_value"})
 NO_SCHEDULE = {"cron": "", "timezone": "UTC", "enabled": False}
@@ -63,7 +68,7 @@ class Action:
     """What happens to the workflow or to one job."""
 
     what: str  # create | change | nothing
-    section: str  # workflow | ingest_jobs | silver_jobs | gold_jobs
+    section: str  # workflow | ingest_jobs | silver_jobs | gold_jobs | metrics
     name: str
     changes: tuple[Change, ...] = ()
 
@@ -81,6 +86,8 @@ def export_workflow(workflow: Workflow) -> str:
         jobs = serializer.Meta.model.objects.filter(workflow=workflow, **fixed).order_by("name")
         if jobs:
             document[section] = [_exported(serializer(job)) for job in jobs]
+    if metrics := portable_metrics.of_workflow(workflow):
+        document[METRICS] = [_exported(MetricSerializer(metric)) for metric in metrics]
     return dump(document)
 
 
@@ -124,10 +131,10 @@ def _read(text: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise InvalidFile([Problem("", "The file must begin with `slug: …`, the workflow's name.", "wrong_type")])
     problems = []
-    for section in SECTIONS:
-        jobs = [] if document.get(section) is None else document[section]
-        if not isinstance(jobs, list) or not all(isinstance(job, dict) for job in jobs):
-            problems.append(Problem(section, "This must be a list of jobs.", "wrong_type"))
+    for section, what in LISTS.items():
+        found = [] if document.get(section) is None else document[section]
+        if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+            problems.append(Problem(section, f"This must be a list of {what}.", "wrong_type"))
     if problems:
         raise InvalidFile(problems)
     return document
@@ -144,15 +151,15 @@ class _Application:
     def carry_out(self) -> list[Action]:
         actions = [self._workflow()]
         if not self.problems:
-            done = {place: self._job(*place, job) for place, job in self._jobs_by_need()}
-            actions += [done[place] for place, _ in self._jobs() if place in done]
+            done = {place: self._make(*place, given) for place, given in self._by_need()}
+            actions += [done[place] for place, _ in self._listed() if place in done]
             self._check_graph()
         if self.problems:
             raise InvalidFile(self.problems)
         return [action for action in actions if action]
 
     def _workflow(self) -> Action | None:
-        given = {name: value for name, value in self.document.items() if name not in SECTIONS}
+        given = {name: value for name, value in self.document.items() if name not in LISTS}
         if isinstance(schedule := given.get("schedule"), dict):
             # A cron line without `enabled` is meant to be: that default is the serializer's.
             defaults = {"timezone": "UTC"} if schedule.get("cron") else NO_SCHEDULE
@@ -172,14 +179,14 @@ class _Application:
         changes = tuple(change for name in TOLD for change in differences(name, before[name], after[name]))
         return Action("change" if changed else "nothing", "workflow", self.workflow.slug, changes)
 
-    def _jobs(self) -> Iterator[tuple[tuple[str, int], dict[str, Any]]]:
-        for section in SECTIONS:
+    def _listed(self) -> Iterator[tuple[tuple[str, int], dict[str, Any]]]:
+        for section in LISTS:
             for position, job in enumerate(self.document.get(section) or []):
                 yield (section, position), job
 
-    def _jobs_by_need(self) -> Iterator[tuple[tuple[str, int], dict[str, Any]]]:
-        """A job after those whose datasets it reads: its SQL is checked against their columns."""
-        waiting = list(self._jobs())
+    def _by_need(self) -> Iterator[tuple[tuple[str, int], dict[str, Any]]]:
+        """A job or metric after those whose datasets it reads, and the metrics it names: it is checked against them."""
+        waiting = list(self._listed())
         while waiting:
             made_later = {self._makes(place[0], job) for place, job in waiting}
             ready = [each for each in waiting if not made_later & set(_reads(each[1]))]
@@ -188,16 +195,38 @@ class _Application:
             waiting = [each for each in waiting if each not in ready] if ready else []
 
     def _makes(self, section: str, job: dict[str, Any]) -> str:
+        if section == METRICS:
+            return f"{portable_metrics.NEEDS}{job.get('name')}"
         layer = SECTIONS[section][1].get("layer", "bronze")
         return f"{layer}.{self.workflow.slug}.{job.get('name')}"
 
-    def _job(self, section: str, position: int, given: dict[str, Any]) -> Action | None:
-        kind, fixed = SECTIONS[section]
-        model, path = kind.Meta.model, f"{section}.{position}"
+    def _make(self, section: str, position: int, given: dict[str, Any]) -> Action | None:
         if self.broken & set(_reads(given)):
             # What it reads was refused: whatever is said about this one would be about that.
             self.broken.add(self._makes(section, given))
             return None
+        return self._metric(position, given) if section == METRICS else self._job(section, position, given)
+
+    def _metric(self, position: int, given: dict[str, Any]) -> Action | None:
+        existing = MetricDefinition.objects.filter(name=str(given.get("name"))).first()
+        before = existing and MetricSerializer(existing).data
+        serializer = MetricSerializer(existing, data=portable_metrics.with_defaults(given))
+        if not self._is_valid(serializer, f"{METRICS}.{position}", str(given.get("name", ""))):
+            self.broken.add(self._makes(METRICS, given))
+            return None
+        wanted = serializer.validated_data
+        if existing is None:
+            serializer.save()
+            return Action("create", METRICS, given["name"])
+        if all(getattr(existing, name) == value for name, value in wanted.items()):
+            return Action("nothing", METRICS, existing.name)
+        after = MetricSerializer(serializer.save()).data
+        changes = tuple(change for name in wanted for change in differences(name, before[name], after[name]))
+        return Action("change", METRICS, existing.name, changes)
+
+    def _job(self, section: str, position: int, given: dict[str, Any]) -> Action | None:
+        kind, fixed = SECTIONS[section]
+        model, path = kind.Meta.model, f"{section}.{position}"
         fixed = {"workflow": self.workflow, **fixed}
         existing = model.objects.filter(**fixed, name=given.get("name")).first()
         # Without an instance every field that the file leaves out is at its default, as in a new job.
@@ -240,7 +269,10 @@ class _Application:
 
 def _reads(job: dict[str, Any]) -> Iterable[str]:
     inputs = job.get("inputs")
-    return [str(each.get("dataset")) for each in inputs if isinstance(each, dict)] if isinstance(inputs, list) else []
+    datasets = (
+        [str(each.get("dataset")) for each in inputs if isinstance(each, dict)] if isinstance(inputs, list) else []
+    )
+    return [*datasets, *portable_metrics.needs_of(job)]
 
 
 def _own_fields(serializer: serializers.ModelSerializer) -> set[str]:

@@ -40,6 +40,10 @@ ASSAY_SECRET_FILES_ROOTS = [Path(root) for root in env.list("ASSAY_SECRET_FILES_
 ASSAY_MAX_UPLOAD_BYTES = env.int("ASSAY_MAX_UPLOAD_BYTES", default=20 * 1024**3)
 ASSAY_DEFAULT_ENGINE = env("ASSAY_DEFAULT_ENGINE", default="polars")
 ASSAY_STEP_MEMORY_MB = env.int("ASSAY_STEP_MEMORY_MB", default=2048)
+ASSAY_SPARK_MASTER = env("ASSAY_SPARK_MASTER", default="local[*]")
+ASSAY_SPARK_MEMORY_MB = env.int("ASSAY_SPARK_MEMORY_MB", default=ASSAY_STEP_MEMORY_MB)
+ASSAY_SPARK_OPTIONS = env.json("ASSAY_SPARK_OPTIONS", default={})
+ASSAY_VECTOR_CACHE_MB = env.int("ASSAY_VECTOR_CACHE_MB", default=512)
 ASSAY_STEP_MAX_ATTEMPTS = env.int("ASSAY_STEP_MAX_ATTEMPTS", default=3)
 # A running step touches its row this often; once it has been silent for the lease, the reaper takes it back.
 ASSAY_HEARTBEAT_SECONDS = env.float("ASSAY_HEARTBEAT_SECONDS", default=2)
@@ -212,6 +216,9 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "RunStatus": "assay.common.runs.RunStatus",
         "ContractChangeStatus": "ingest.models.ContractChange.Status",
+        "ConflictResolution": ["source_priority", "latest"],
+        "Compression": "ops.models.Compression",
+        "FeedCompression": ["none", "gzip", "zstd"],
     },
 }
 

@@ -33,6 +33,7 @@ NAVIGATION = [
             _item("Workflows", "account_tree", reverse_lazy("ops:workflow-list"), prefix="/workflows/"),
             _item("Runs", "play_circle", reverse_lazy("ops:run-list"), prefix="/runs/"),
             _item("Connections", "cable", reverse_lazy("ops:connection-list"), prefix="/connections/"),
+            _item("Metrics", "monitoring", reverse_lazy("datasets:metric-list"), prefix="/metrics/"),
             _item("Datasets", "dataset", reverse_lazy("catalog:dataset-list"), prefix="/datasets/"),
         ]
     },

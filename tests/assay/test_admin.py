@@ -9,6 +9,7 @@ from django_celery_beat.models import ClockedSchedule, CrontabSchedule, Interval
 from rest_framework.authtoken.models import Token
 
 from catalog.models import Dataset
+from datasets.models import MetricDefinition
 from ingest.models import Upload
 from ops.models import PipelineRun, Step
 from tests.factories import make_connection, make_dataset_job, make_ingest_job, make_run, make_step, make_workflow
@@ -56,6 +57,7 @@ def furniture(engineer):
     IntervalSchedule.objects.create(every=1, period="hours")
     ClockedSchedule.objects.create(clocked_time=timezone.now())
     SolarSchedule.objects.create(event="sunrise", latitude=52, longitude=13)
+    MetricDefinition.objects.create(name="revenue", expression="sum(amount)")
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The demo, run as people run it; its numbers against figures computed without Assay, from the same files."""
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import zipfile
 from collections import defaultdict
-from datetime import datetime
+from datetime import datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -113,6 +114,8 @@ def test_daily_revenue_by_country_is_right(home, lines, countries):
         key = (row["order_date"], row["country"])
         assert (row["revenue"] or 0, row["units"] or 0) == (revenue[key], units[key]), key
         assert (row["orders"], row["cancelled_orders"]) == (len(ids[key, False]), len(ids[key, True])), key
+        orders = len(ids[key, False])
+        assert row["order_value"] == (pytest.approx(float(revenue[key] / orders)) if orders else None), key
 
 
 def test_every_payment_of_the_database_is_there_to_the_cent(home):
@@ -186,6 +189,104 @@ def test_delay_by_route_is_right(home, flights):
         assert (row["flights"], row["arrived"]) == (len(groups[route]), len(delays))
         assert row["avg_arr_delay"] == (pytest.approx(mean(delays)) if delays else None)
         assert row["worst_arr_delay"] == (max(delays) if delays else None)
+
+
+# --- customers -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def versions(home):
+    """By customer the records that differ from those before them, as (from, to, values), made from the log."""
+    told = defaultdict(dict)
+    with (home / "inbox/customers/customer_changes.csv").open(newline="") as file:
+        for row in list(csv.reader(file))[1:]:
+            customer, *values, moment = row
+            told[int(customer)][datetime.fromisoformat(moment)] = tuple(values)
+    found = {}
+    for customer, records in told.items():
+        moments = sorted(records)
+        starts = [
+            at for before, at in zip([None, *moments], moments, strict=False) if records.get(before) != records[at]
+        ]
+        found[customer] = [(at, to, records[at]) for at, to in zip(starts, [*starts[1:], None], strict=True)]
+    return found
+
+
+def test_the_history_of_customers_is_right_although_changes_came_late_and_twice(home, versions):
+    names = ("name", "email", "country", "segment", "status")
+    found = defaultdict(list)
+    for row in rows(home, "silver.customers.customer_dim"):
+        found[row["customer_id"]].append((row["effective_from"], row["effective_to"], tuple(row[n] for n in names)))
+        assert row["is_current"] == (row["effective_to"] is None)
+    assert {customer: sorted(records, key=lambda record: record[0]) for customer, records in found.items()} == versions
+
+
+def test_people_are_those_of_both_systems_and_the_customer_system_wins(home, versions):
+    expected = {}
+    with (home / "inbox/customers/subscribers.ndjson").open() as file:
+        for person in map(json.loads, file):
+            expected[person["mail"].lower()] = ("newsletter", person["full_name"], person["land"])
+    for records in versions.values():
+        name, email, country, *_ = records[-1][2]
+        expected[email.lower()] = ("crm", name, country)
+    found = rows(home, "silver.customers.people")
+    assert {row["email"]: (row["source_system"], row["name"], row["country"]) for row in found} == expected
+    assert len(found) == len(expected)
+
+
+def test_the_snapshot_of_each_day_is_what_was_true_when_it_ended(home, versions):
+    found = defaultdict(dict)
+    for row in rows(home, "gold.customers.customer_status_daily"):
+        found[row["snapshot_date"]][row["customer_id"]] = row["status"]
+    assert len(found) == 14
+    for day, statuses in found.items():
+        end = datetime.combine(day, time()) + timedelta(days=1)
+        expected = {
+            customer: values[4]
+            for customer, records in versions.items()
+            for start, to, values in records
+            if start < end and (to is None or to >= end)
+        }
+        assert statuses == expected
+
+
+def test_the_churn_training_set_knows_what_was_known_and_is_labelled_by_what_came(home, orders, versions):
+    ordered = defaultdict(list)
+    for order in orders.values():
+        if order["status"] != "cancelled":
+            ordered[int(order["customer_id"])].append(datetime.fromisoformat(order["ordered_at"]))
+    found = [row for row in rows(home, "gold.customers.churn_training_set") if row["customer_id"] % 50 == 0]
+    assert len(found) > 1000
+    for row in found:
+        as_of = datetime.combine(row["as_of"], time())
+        moments = ordered[row["customer_id"]]
+        past = [moment for moment in moments if moment <= as_of]
+        is_fresh = past and as_of - max(past) <= timedelta(days=180)
+        status = next((v[4] for at, to, v in reversed(versions[row["customer_id"]]) if at <= as_of), None)
+        assert row["label"] == (not any(as_of < moment <= as_of + timedelta(days=60) for moment in moments))
+        assert row["orders_so_far"] == (len(past) if is_fresh else None)
+        assert row["status"] == status
+
+
+def test_the_feed_holds_the_people_and_its_manifest_their_checksum(home):
+    (manifest,) = (home / "lake/feeds/customers").glob("*.manifest.json")
+    (told,) = json.loads(manifest.read_text())["files"]
+    content = (manifest.parent / told["name"]).read_bytes()
+    assert hashlib.sha256(content).hexdigest() == told["sha256"]
+    delivered = {row["email"] for row in csv.DictReader(io.StringIO(content.decode()))}
+    assert delivered == {row["email"] for row in rows(home, "silver.customers.people")}
+
+
+def test_every_article_of_the_help_centre_is_in_the_index(home):
+    texts = {
+        a["id"]: a["text"] for a in json.loads((home / "inbox/customers/help_articles.json").read_text())["articles"]
+    }
+    found = defaultdict(list)
+    for row in rows(home, "gold.customers.help_search"):
+        found[row["document_id"]].append(row["text"])
+        assert row["text"] in texts[row["document_id"]]
+    assert found.keys() == texts.keys()
+    assert max(map(len, found.values())) > 1
 
 
 # --- the command ---------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The files that the demo is made of."""
 
 import csv
+import itertools
 import json
 import re
 from collections import Counter
@@ -9,6 +10,7 @@ from decimal import Decimal, InvalidOperation
 
 import pytest
 
+from assay.demo.crm_files import COLUMNS, write_crm_files
 from assay.demo.flights_files import FILES, copy_flights_files
 from assay.demo.shop_files import FAULTS, FAULTS_OF_EACH_KIND, ORDER_COLUMNS, write_shop_files
 
@@ -81,3 +83,37 @@ def test_the_flights_are_copied_as_the_package_has_them(tmp_path):
     copy_flights_files(folder)
     assert {path.name for path in folder.iterdir()} == set(FILES)
     assert (folder / "airlines.csv").read_text().startswith("carrier,name\n9E,Endeavor Air Inc.")
+
+
+@pytest.fixture(scope="module")
+def crm(shop, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("customers")
+    write_crm_files(folder, shop.folder)
+    return folder
+
+
+def test_the_customers_files_are_the_same_each_time(shop, crm, tmp_path):
+    write_crm_files(tmp_path, shop.folder)
+    for path in crm.iterdir():
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes()
+
+
+def test_changes_of_customers_come_late_and_twice_and_each_begins_with_a_sign_up(crm):
+    with (crm / "customer_changes.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    moments = [row["updated_at"] for row in rows]
+    assert list(rows[0]) == COLUMNS
+    assert sum(later < earlier for earlier, later in itertools.pairwise(moments)) > 100
+    assert len({tuple(row.values()) for row in rows}) < len(rows)
+    first = {}
+    for row in sorted(rows, key=lambda row: row["updated_at"]):
+        first.setdefault(row["customer_id"], row)
+    assert {row["status"] for row in first.values()} == {"active"}
+
+
+def test_every_help_article_has_a_text_of_its_own(crm):
+    articles = json.loads((crm / "help_articles.json").read_text())["articles"]
+    assert len(articles) >= 25
+    assert (
+        len({article["id"] for article in articles}) == len({article["text"] for article in articles}) == len(articles)
+    )

@@ -161,8 +161,8 @@ def _silver(**changes):
         "enabled": "on",
         "sql_text": "select country, count(*) as orders from orders group by country",
         "types_from": "query",
-        "input_dataset": ["bronze.shop.orders"],
-        "input_alias": [""],
+        "inputs.0.dataset": "bronze.shop.orders",
+        "inputs.0.alias": "",
         "refresh_mode": "full_refresh",
         "compression": "zstd",
         "partition_by": "",
@@ -172,9 +172,10 @@ def _silver(**changes):
 
 def _gold(**changes):
     fields = _silver(dataset_type="metric_table", transform_type="metrics_aggregate", sql_text="left over")
-    fields |= {"base": "orders", "time_column": "day", "time_grain": "month", "dimensions": "country"}
-    fields |= {"metric_name": ["orders", ""], "metric_expression": ["count(*)", ""], "metric_filter": ["", ""]}
-    return {**fields, **changes}
+    config = {"base": "orders", "time_column": "day", "time_grain": "month", "dimensions": "country"}
+    config |= {"metrics.0.v0.name": "orders", "metrics.0.v0.expression": "count(*)", "metrics.0.v0.filter": ""}
+    config |= {"metrics.1.v0.name": "", "metrics.1.v0.expression": "", "metrics.1.v0.filter": ""}
+    return {**fields, **{f"metrics_aggregate.{name}": value for name, value in config.items()}, **changes}
 
 
 def test_a_silver_job_gets_its_alias_and_its_types_from_the_query(page, shop):
@@ -201,7 +202,7 @@ def test_a_gold_job_is_made_from_the_rows_of_the_metrics_form(page, shop):
 WRONG_SQL = [
     ({"sql_text": "select nothing from orders"}, "sql_text", "nothing"),
     ({"sql_text": "drop table orders"}, "sql_text", ""),
-    ({"input_dataset": ["bronze.shop.unknown"]}, "inputs", "no dataset"),
+    ({"inputs.0.dataset": "bronze.shop.unknown"}, "inputs", "no dataset"),
     ({"refresh_mode": "overwrite_partition"}, "partition_by", "partitions"),
 ]
 
@@ -213,21 +214,22 @@ def test_what_is_wrong_with_a_query_is_said_where_it_is(page, shop, changes, fie
     assert words in str(response.context["form"].errors[field])
 
 
-def test_a_wrong_metric_is_said_at_the_metrics(page, shop):
-    response = page.post("/workflows/shop/gold-jobs/new/", _gold(metric_expression=["", ""]))
-    assert response.context["form"].errors["metrics"]
+def test_a_wrong_metric_is_said_at_its_very_field(page, shop):
+    text = page.post("/workflows/shop/gold-jobs/new/", _gold(**{"metrics_aggregate.metrics.0.v0.expression": ""}))
+    assert "Metrics · metric 1 · Expression</a>: This is needed." in text.content.decode()
 
 
 def test_checking_shows_the_generated_sql_before_anything_is_saved(page, shop):
-    text = page.post("/workflows/shop/gold-jobs/preview/", _gold(name="")).content.decode()
-    assert "Generated SQL" in text
+    text = page.post("/workflows/shop/gold-form/check/", _gold(name="")).content.decode()
+    assert "panel-duckdb" in text
+    assert "Still needed: Name." in text
     assert not DatasetJob.objects.exists()
 
 
 def test_a_job_that_exists_can_be_checked_again_under_its_name(page, shop):
     make_dataset_job(shop, "per_country")
-    text = page.post("/workflows/shop/silver-jobs/preview/", _silver()).content.decode()
-    assert "The SQL is sound." in text
+    text = page.post("/workflows/shop/silver-form/check/?job=per_country", _silver()).content.decode()
+    assert "This can be saved." in text
 
 
 def test_an_upload_comes_back_with_a_guess_at_how_it_is_written(page, shop):
@@ -237,8 +239,9 @@ def test_an_upload_comes_back_with_a_guess_at_how_it_is_written(page, shop):
     assert "&quot;delimiter&quot;: &quot;;&quot;" in text
 
 
-def test_an_empty_metrics_form_is_refused_in_plain_words(page, shop):
+def test_a_metrics_form_with_nothing_in_it_is_refused_in_plain_words(page, shop):
     fields = {"name": "sales", "dataset_type": "fact_aggregate", "transform_type": "metrics_aggregate"}
+    fields["metrics_aggregate.base"] = "1st"
     text = page.post("/workflows/shop/gold-jobs/new/", fields).content.decode()
     assert "This is needed." in text
     assert "At least one is needed." in text

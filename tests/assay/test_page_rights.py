@@ -30,6 +30,7 @@ def viewer(client, django_user_model):
     return client
 
 
+NO_RUN = "0198f000-0000-7000-8000-000000000000"
 FORMS = [
     "/workflows/new/",
     "/workflows/shop/edit/",
@@ -73,7 +74,7 @@ def test_an_action_is_never_done_on_get(client, engineer, shop, address):
 
 def pages() -> list[str]:
     """Every address of the apps' pages, with what is there in place of its parameters."""
-    real = {"slug": "shop", "name": "orders", "pk": "1", "layer": "silver"}
+    real = {"slug": "shop", "name": "orders", "pk": "1", "layer": "silver", "file": "orders.csv", "run": NO_RUN}
     found = []
     for app in ("ops", "ingest", "datasets", "catalog"):
         entries = import_module(f"{app}.urls").urlpatterns

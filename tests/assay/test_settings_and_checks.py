@@ -144,6 +144,14 @@ def test_a_source_root_that_is_no_folder_is_a_warning(settings, tmp_path):
     assert "ASSAY_LOCAL_SOURCE_ROOTS" in problems()["assay.W002"].hint
 
 
+def test_spark_as_the_default_engine_needs_java(settings, monkeypatch, tmp_path):
+    settings.ASSAY_DEFAULT_ENGINE = "spark"
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    message = problems()["assay.W004"]
+    assert "Java" in message.msg
+    assert "openjdk-17-jre-headless" in message.hint
+
+
 def test_check_prints_id_and_hint_and_fails(tmp_path):
     done = manage(tmp_path, "check", ASSAY_LAKE_URL="gs://bucket")
     assert done.returncode == 1

@@ -3,6 +3,8 @@
 import pytest
 
 from datasets.models import DatasetJob
+from datasets.transforms import TRANSFORMS
+from datasets.transforms.base import ALL_ENGINES, ALL_MODES
 from datasets.validation import fill_in, problems_of
 
 pytestmark = pytest.mark.usefixtures("orders", "landing", "unknown_columns")
@@ -230,14 +232,14 @@ def test_metrics_over_unknown_columns_can_be_saved(shop):
                 "key_columns": ["id"],
             },
         ),
-        ("gold", "snapshot", {"base": "orders", "grain": "day"}),
+        ("gold", "snapshot", {"base": "orders", "event_time_column": "ordered_on", "key_columns": ["order_id"]}),
         (
             "gold",
             "ml_training_set",
             {
                 "entity": {"alias": "orders", "key_columns": ["order_id"], "as_of_column": "ordered_on"},
                 "label": {"alias": "orders", "column": "country"},
-                "features": [{"alias": "orders", "columns": ["amount"], "ttl": "30 days"}],
+                "features": [{"alias": "orders", "columns": ["amount"], "time_column": "ordered_on", "ttl": "30 days"}],
                 "split": {"train": 0.7, "validation": 0.2, "test": 0.1, "seed": 1},
             },
         ),
@@ -253,9 +255,7 @@ def test_metrics_over_unknown_columns_can_be_saved(shop):
         ("gold", "export_feed", {"format": "csv", "destination": "feeds/orders", "file_name": "orders.csv"}),
     ],
 )
-def test_a_template_that_cannot_run_yet_can_be_saved_but_not_with_a_misspelt_option(
-    shop, layer, transform_type, config
-):
+def test_a_template_can_be_saved_but_not_with_a_misspelt_option(shop, layer, transform_type, config):
     dataset_type = {"silver": "dim", "gold": "mart"}[layer]
     fields = {"transform_type": transform_type, "dataset_type": dataset_type, "sql_text": "", "target_schema": []}
     assert faults(silver(shop, layer=layer, **fields, config=config)) == {}
@@ -263,3 +263,36 @@ def test_a_template_that_cannot_run_yet_can_be_saved_but_not_with_a_misspelt_opt
     for name in config:
         if name != "split" and name != "grain" and name != "format":
             assert f"config.{name}" in faults(silver(shop, layer=layer, **fields, config=without(config, name)))
+
+
+def claims(field, known):
+    """Templates with what they do not claim."""
+    return [
+        (name, value)
+        for name, transform in TRANSFORMS.items()
+        for value in known
+        if value not in getattr(transform, field)
+    ]
+
+
+def layer_of(name):
+    return TRANSFORMS[name].layers[0]
+
+
+@pytest.mark.parametrize(("name", "engine"), claims("engines", ALL_ENGINES))
+def test_an_engine_that_a_template_does_not_run_on_is_refused(shop, name, engine):
+    job = silver(shop, layer=layer_of(name), transform_type=name, engine=engine)
+    assert f"{name} does not run on {engine}. Choose {TRANSFORMS[name].engines[0]}" in detail_of(job, "engine")
+
+
+@pytest.mark.parametrize(("name", "mode"), claims("refresh_modes", ALL_MODES))
+def test_a_refresh_that_means_nothing_for_a_template_is_refused(shop, name, mode):
+    job = silver(shop, layer=layer_of(name), transform_type=name, refresh_mode=mode)
+    assert f"{name} cannot be refreshed by {mode}." in detail_of(job, "refresh_mode")
+
+
+@pytest.mark.parametrize("name", [name for name, transform in TRANSFORMS.items() if transform.one_input])
+def test_a_template_of_one_input_is_not_given_two(shop, name):
+    inputs = [*INPUTS, {"dataset": "bronze.shop.new", "alias": "more"}]
+    job = silver(shop, layer=layer_of(name), transform_type=name, inputs=inputs)
+    assert detail_of(job, "inputs") == f"{name} reads one input; there are 2."

@@ -14,6 +14,7 @@ from assay import demo, programs
 from assay.common import home
 from assay.common.runs import RunStatus
 from assay.demo.connections import ensure_connections
+from assay.demo.crm_files import write_crm_files
 from assay.demo.flights_files import DataMissing, copy_flights_files
 from assay.demo.login import ensure_login
 from assay.demo.shop_files import write_shop_files
@@ -25,7 +26,7 @@ from ops.terminal import run_and_show
 
 from .up import prepare_database, refuse_misconfiguration
 
-WORKFLOWS = ("shop", "flights")
+WORKFLOWS = ("shop", "flights", "customers")
 
 
 class Command(BaseCommand):
@@ -66,6 +67,7 @@ class Command(BaseCommand):
         inbox = settings.ASSAY_LOCAL_SOURCE_ROOTS[0]
         self.stdout.write(f"Writing the shop's files and copying the flights to {inbox}")
         write_shop_files(inbox / "shop")
+        write_crm_files(inbox / "customers", inbox / "shop")
         ensure_connections(inbox)
         try:
             copy_flights_files(inbox / "flights")

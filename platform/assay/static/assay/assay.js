@@ -2,6 +2,10 @@
 (() => {
   "use strict";
 
+  // What is swapped in listens at once. By default htmx waits 20 ms, or longer on a busy machine, before it looks at new
+  // content, and what a person chose or typed in between was lost.
+  htmx.config.defaultSettleDelay = 0;
+
   const command = () => document.getElementById("as-command");
 
   function openCommand() {

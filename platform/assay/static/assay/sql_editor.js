@@ -5,7 +5,7 @@
 
   function inputs() {
     const offered = JSON.parse(document.getElementById("offered")?.textContent || "{}");
-    return [...document.querySelectorAll("[data-rows=inputs] tbody tr")].map((row) => ({
+    return [...document.querySelectorAll("[data-inputs] [data-items] > [data-item]")].map((row) => ({
       alias: row.querySelector("[data-input-alias]").value,
       columns: offered[row.querySelector("[data-input-dataset]").value] || [],
     })).filter((input) => input.alias);
@@ -28,7 +28,7 @@
 
   // Where the check found a fault: in the margin, with its words. What was found before is forgotten.
   function markFaults(editor, form) {
-    const told = [...form.querySelectorAll("#preview .as-error li, #preview .as-error p, [data-sql-editor] ~ .fault")];
+    const told = [...form.querySelectorAll("#preview .as-error li, #preview .as-error p, [data-sql-editor] ~ .fault, [data-sql-editor] ~ .about .fault")];
     const places = told.map((note) => [note.textContent.trim(), /Line (\d+), column (\d+)/.exec(note.textContent)]);
     editor.session.setAnnotations(places.filter(([, place]) => place).map(([text, place]) => (
       { row: place[1] - 1, column: place[2] - 1, text, type: "error" }
@@ -50,13 +50,16 @@
     });
     editor.completers = [completer, ...(editor.completers || []).slice(1)];
     editor.textInput.getElement().setAttribute("aria-label", "SQL");
-    editor.session.on("change", () => { area.value = editor.getValue(); });
+    editor.session.on("change", () => {
+      area.value = editor.getValue();
+      area.dispatchEvent(new Event("input", { bubbles: true }));
+    });
     // Tab leaves the editor for whoever goes by keyboard.
     editor.commands.bindKey("Tab", null);
     editor.commands.bindKey("Shift-Tab", null);
     const mark = () => markFaults(editor, place.closest("form"));
     mark();
-    document.addEventListener("htmx:afterSwap", (event) => { if (event.target.id === "preview") mark(); });
+    document.addEventListener("htmx:afterSwap", (event) => { if (["preview", "check"].includes(event.target.id)) mark(); });
     const dress = () => editor.setTheme(isDark() ? "ace/theme/one_dark" : "ace/theme/tomorrow");
     dress();
     new MutationObserver(dress).observe(document.documentElement, { attributes: true, attributeFilter: ["class"] });
