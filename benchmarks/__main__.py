@@ -4,7 +4,18 @@ import argparse
 import subprocess
 import sys
 
-BENCHMARKS = ("ingest_files", "databases", "apis", "sql_job", "orchestration", "idle")
+BENCHMARKS = (
+    "ingest_files",
+    "databases",
+    "apis",
+    "sql_job",
+    "scd2",
+    "tpch",
+    "point_in_time",
+    "vector_search",
+    "orchestration",
+    "idle",
+)
 
 
 def main() -> int:

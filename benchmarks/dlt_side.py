@@ -1,7 +1,7 @@
 """What dlt does with the same data: each function one load into a Delta table. Runs in an environment of dlt's own.
 
 The fastest road that dlt documents for each source: Arrow batches where it
-takes them, no nested tables for nested JSON. `dlt_environment.py` makes the
+takes them, no nested tables for nested JSON. `environments.py` makes the
 environment; nothing of Assay is imported here.
 """
 

@@ -2,8 +2,8 @@
 
     compare("CSV", {"bare": "benchmarks.x:bare", "ours": "benchmarks.x:ours"}, {"path": …}, repeat=3)
 
-A side is `module:function`, with `dlt:` in front where it runs in dlt's own
-environment; it is called with the facts as keyword arguments, twice in a fresh
+A side is `module:function`, with `dlt:` or `dbt:` in front where it runs in an
+environment of its own; it is called with the facts as keyword arguments, twice in a fresh
 process, to warm up and on the clock, `repeat` times, the sides taking turns.
 The figures are the median wall and processor seconds of one call (on a busy
 machine trust the latter) and the highest anonymous memory of the process and
@@ -25,7 +25,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from benchmarks import dlt_environment
+from benchmarks import environments
 
 ROOT = Path(__file__).parents[1]
 POLL_SECONDS = 0.02
@@ -79,13 +79,15 @@ def compare(
 
 def _run(function: str, *facts: Mapping[str, Any]) -> tuple[float, float, float]:
     """Wall and processor seconds of a warm call, as the child tells them, and the peak that we see from outside."""
-    interpreter = dlt_environment.python() if function.startswith("dlt:") else sys.executable
+    place, _, own = function.partition(":")
+    apart = place in environments.PEERS
+    interpreter = environments.python(place) if apart else sys.executable
     child = subprocess.Popen(
         [
             interpreter,
             "-m",
             "benchmarks.harness",
-            function.removeprefix("dlt:"),
+            own if apart else function,
             *(json.dumps(dict(call)) for call in facts),
         ],
         cwd=ROOT,

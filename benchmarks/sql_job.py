@@ -18,7 +18,7 @@ import polars as pl
 
 from benchmarks.harness import compare
 from workers.engines.sql import check_sql
-from workers.executors.sql import run_sql
+from workers.executors.sql import run as run_sql
 from workers.ids import new_run_id
 from workers.lake.publish import publish
 from workers.lake.stage import Staging
