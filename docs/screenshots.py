@@ -14,7 +14,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
@@ -25,11 +25,20 @@ READY_SECONDS = 90
 PAGES = {
     "home": "/",
     "workflow": "/workflows/shop/",
-    "run": "/runs/3/",
+    "run": "/runs/4/",
     "ingest-job": "/workflows/shop/ingest-jobs/orders/",
     "source-form": "/workflows/shop/ingest-jobs/payments/edit/",
     "gold-job": "/workflows/shop/gold-jobs/daily_revenue_by_country/",
     "dataset": "/datasets/gold.shop.daily_revenue_by_country/",
+    "timeline": "/workflows/customers/silver-jobs/customer_dim/",
+    "training-card": "/workflows/customers/gold-jobs/churn_training_set/",
+    "search": "/workflows/customers/gold-jobs/help_search/",
+}
+# What stands at the top of a picture that is not of the page's beginning, and what is asked there.
+PARTS = {
+    "timeline": ("#timeline", "43"),
+    "training-card": ("#card", ""),
+    "search": ("#search", "how do I get my money back"),
 }
 
 
@@ -84,7 +93,19 @@ def take_pictures_in(browser: Browser, scheme: str, address: str, login: dict[st
         # Charts and graphs are drawn after the page has come, and a preview takes its time.
         page.wait_for_timeout(1500)
         page.wait_for_function("!document.querySelector('.htmx-request')")
+        if name in PARTS:
+            show_part(page, *PARTS[name])
         page.screenshot(path=IMAGES / f"{name}-{scheme}.png")
+
+
+def show_part(page: Page, part: str, question: str) -> None:
+    if question:
+        field = page.locator(f"{part} input[type=search], {part} input[type=text]").first
+        field.fill(question)
+        field.press("Enter")
+        page.wait_for_timeout(1500)
+        page.wait_for_function("!document.querySelector('.htmx-request')")
+    page.locator(part).evaluate("part => window.scrollTo(0, part.getBoundingClientRect().top + scrollY - 90)")
 
 
 if __name__ == "__main__":
