@@ -30,7 +30,7 @@ import requests
 
 from benchmarks.harness import compare
 from workers.access import Access
-from workers.executors.ingest import run_ingest
+from workers.executors.ingest.run import run_ingest
 from workers.ids import new_run_id
 from workers.network import NetworkPolicy
 from workers.specs import ApiSource, IngestSpec, TableTarget

@@ -28,7 +28,7 @@ from adbc_driver_postgresql import dbapi
 
 from benchmarks.harness import compare
 from workers.access import Access, Connection
-from workers.executors.ingest import run_ingest
+from workers.executors.ingest.run import run_ingest
 from workers.ids import new_run_id
 from workers.network import NetworkPolicy
 from workers.specs import DatabaseSource, IngestSpec, TableTarget, Watermark

@@ -22,7 +22,7 @@ import polars as pl
 
 from benchmarks.harness import compare
 from workers.access import Access
-from workers.executors.ingest import land, run_ingest
+from workers.executors.ingest.run import land, run_ingest
 from workers.ids import new_run_id
 from workers.specs import FilesSource, IngestSpec, SourceFile, TableTarget
 

@@ -19,8 +19,8 @@ from pathlib import Path
 import polars as pl
 
 from benchmarks.harness import compare
-from workers.executors.point_in_time import run
-from workers.executors.point_in_time_plan import plan_of
+from workers.executors.point_in_time.plan import plan_of
+from workers.executors.point_in_time.run import run
 from workers.ids import new_run_id
 from workers.lake.publish import publish
 from workers.lake.stage import Staging

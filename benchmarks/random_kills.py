@@ -170,7 +170,7 @@ def work_for_ever() -> None:
     """Carry out one run for each line of standard input."""
     from workers.access import Access, Connection
     from workers.errors import AssayError
-    from workers.executors.ingest import run_ingest
+    from workers.executors.ingest.run import run_ingest
     from workers.network import NetworkPolicy
     from workers.specs import from_json
 

@@ -25,7 +25,7 @@ import polars as pl
 from benchmarks import environments
 from benchmarks.harness import compare
 from benchmarks.scd2_bare import FIRST_DAY, by_merge, by_polars
-from workers.executors.scd2 import run
+from workers.executors.scd2.run import run
 from workers.ids import new_run_id
 from workers.lake.publish import publish
 from workers.lake.stage import Staging

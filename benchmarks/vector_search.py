@@ -22,8 +22,8 @@ import polars as pl
 
 from workers.embeddings import load
 from workers.embeddings.base import Model
-from workers.executors.vector_index import output_columns
-from workers.executors.vector_index import run as run_index
+from workers.executors.vector_index.run import output_columns
+from workers.executors.vector_index.run import run as run_index
 from workers.ids import new_run_id
 from workers.lake.publish import publish
 from workers.lake.stage import Staging

@@ -71,7 +71,7 @@ def _folder_of(told: dict[str, Any]) -> Path | None:
 
 def _manifest_run(told: dict[str, Any]) -> str:
     """Whose delivery the manifest tells of now."""
-    from workers.executors.feed_places import manifest_in
+    from workers.executors.export_feed.places import manifest_in
 
     path = _folder_of(told) / told["manifest"]
     found = manifest_in(path.read_bytes()) if path.is_file() else None

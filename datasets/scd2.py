@@ -22,7 +22,7 @@ from .models import DatasetJob
 from .transforms import TRANSFORMS
 
 if TYPE_CHECKING:
-    from workers.executors.scd2_timeline import Shape
+    from workers.executors.scd2.timeline import Shape
 
 TRANSFORM = "scd2_dimension"
 ADDED = ("effective_from", "effective_to", "is_current")
@@ -102,13 +102,13 @@ def _equals(name: str, value: Any, dtype: Any) -> Any:
 
 
 def _shape(job: DatasetJob, columns: tuple[Any, ...]) -> Shape:
-    from workers.executors.scd2_timeline import Shape
+    from workers.executors.scd2.timeline import Shape
 
     return Shape(columns=columns, keys=tuple(key_columns(job)), tracked=())
 
 
 def _key_frame(job: DatasetJob, key: Mapping[str, str], shape: Shape) -> Any:
-    from workers.executors.scd2_restate import key_frame
+    from workers.executors.scd2.restate import key_frame
 
     try:
         return key_frame([key], shape)
@@ -135,8 +135,8 @@ def _version(row: dict[str, Any], before: dict[str, Any] | None, job: DatasetJob
 
 
 def preview_restatement(job: DatasetJob, given: Mapping[str, Any], user: AbstractBaseUser) -> dict[str, Any]:
-    """What a run with this restatement would change, with nothing written: see workers/executors/scd2_preview.py."""
-    from workers.executors.scd2_preview import preview_restatement as preview
+    """What a run with this restatement would change, with nothing written: see workers/executors/scd2/preview.py."""
+    from workers.executors.scd2.preview import preview_restatement as preview
 
     found = preview(_restating(job, given))
     examples = [

@@ -43,7 +43,7 @@ class IngestKind(ModelKind):
         return to_json(loaded_files.without_known(spec, run.job))
 
     def execute(self, spec: dict[str, Any], progress: Progress) -> StepResult:
-        from workers.executors.ingest import run_ingest
+        from workers.executors.ingest.run import run_ingest
 
         ingest = from_json(IngestSpec, spec)
         return run_ingest(ingest, progress, services.access_for(ingest))

@@ -51,7 +51,7 @@ def without_known(spec: IngestSpec, job: IngestJob) -> IngestSpec:
 
     They are not even copied. What says nothing of its files' content has them copied, and told by that.
     """
-    from workers.executors.ingest_files import skips_loaded_files
+    from workers.executors.ingest.files import skips_loaded_files
 
     if job.incremental_mode != "incremental" or not skips_loaded_files(spec):
         return spec

@@ -261,10 +261,10 @@ def preview(job: IngestJob) -> Preview:
 
     The job need not be saved. Raises what a run would raise, and `ResourceLimit`.
     """
-    from workers.executors import ingest_preview
+    from workers.executors.ingest import preview as executor
 
     spec = spec_of(job, str(new_run_id()))
-    return ingest_preview.preview(spec, access_for(spec, job))
+    return executor.preview(spec, access_for(spec, job))
 
 
 # What a run of this kind keeps besides `KEPT_FIELDS`.

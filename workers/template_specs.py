@@ -43,7 +43,7 @@ class ConformSpec(SqlSpec):
     """One record for each key out of several inputs, and the queries that count where they came from."""
 
     sources: tuple[ConformedSource, ...]  # by priority; the queries know them by their position
-    rows_sql: str  # as in conform_sql.py
+    rows_sql: str  # as in conform/sql.py
     keys_sql: tuple[str, ...]
     compared: tuple[str, ...] = ()  # columns in which sources can disagree
     ruled: tuple[str, ...] = ()  # columns that are chosen one by one

@@ -40,7 +40,7 @@ def facts_now(job: DatasetJob) -> list[dict[str, Any]]:
 
     from datasets.inputs import columns_by_alias
     from datasets.transforms import TRANSFORMS
-    from workers.executors.metrics_aggregate import plan_of
+    from workers.executors.metrics.run import plan_of
 
     resolved = TRANSFORMS[job.transform_type].resolved(job)
     return [asdict(facts) for facts in resolved.facts(plan_of(resolved.config, columns_by_alias(job)))]

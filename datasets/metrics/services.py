@@ -87,7 +87,7 @@ def review(
     """
     from workers.engines.preview import preview_sql
     from workers.engines.statement import quoted
-    from workers.executors.metrics_aggregate import plan_of, to_sql
+    from workers.executors.metrics.run import plan_of, to_sql
 
     dataset = Dataset.objects.visible_to(user).filter(name=new.dataset).first()
     if dataset is None:
@@ -160,7 +160,7 @@ def _check_with(job: DatasetJob, definition: MetricDefinition) -> None:
     from datasets.inputs import columns_by_alias
     from datasets.transforms import TRANSFORMS
     from workers.engines.sql import check_sql
-    from workers.executors.metrics_aggregate import to_sql
+    from workers.executors.metrics.run import to_sql
 
     inputs = columns_by_alias(job)
     if not all(inputs.values()):

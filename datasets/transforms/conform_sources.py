@@ -73,13 +73,13 @@ class ConformSources(Transform):
 
     def sql(self, job, inputs: Inputs) -> str:
         from workers.engines.sql import laid_out
-        from workers.executors.conform_sql import records_sql
+        from workers.executors.conform.sql import records_sql
 
         return laid_out(records_sql(self._plan(job, inputs)))
 
     def check(self, job, inputs: Inputs, engine: str, target: tuple[Column, ...]) -> Check:
         """As for any query; keys and the system's name are never null."""
-        from workers.executors.conform_sql import keys_sql
+        from workers.executors.conform.sql import keys_sql
 
         keys_sql(self._plan(job, inputs))  # what a run counts with must fit a query, too
         found = super().check(job, inputs, engine, target)
@@ -90,7 +90,7 @@ class ConformSources(Transform):
 
     def spec(self, job, found: Check, common: Mapping[str, Any]) -> DatasetSpec:
         from datasets.inputs import columns_by_alias
-        from workers.executors.conform_sql import keys_sql, rows_sql
+        from workers.executors.conform.sql import keys_sql, rows_sql
 
         plan = self._plan(job, columns_by_alias(job))
         return ConformSpec(
@@ -108,6 +108,6 @@ class ConformSources(Transform):
         )
 
     def _plan(self, job, inputs: Inputs):
-        from workers.executors.conform_config import read_plan
+        from workers.executors.conform.config import read_plan
 
         return read_plan(self.read(job).model_dump(), inputs)

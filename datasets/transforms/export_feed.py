@@ -64,7 +64,7 @@ class ExportFeed(Template):
         return "connection", str(config.get("connection") or "")
 
     def problems(self, options: Any, inputs: Inputs, path: str) -> Iterator[Problem]:
-        from workers.executors.feed_names import name_problem
+        from workers.executors.export_feed.names import name_problem
 
         if detail := name_problem(options.file_name):
             yield Problem(f"{path}.file_name", detail, "invalid")
@@ -131,7 +131,7 @@ def _address(destination: str) -> str:
 
 
 def _destination_problem(destination: str) -> str:
-    from workers.executors.feed_names import path_problem
+    from workers.executors.export_feed.names import path_problem
 
     if destination.startswith("s3:") and (not BUCKET.fullmatch(destination) or ".." in destination.split("/")):
         return f"“{destination}” is no place in an object store: write s3://bucket/prefix."

@@ -76,7 +76,7 @@ class MetricsAggregate(Transform):
 
     def sql(self, job, inputs: Inputs) -> str:
         """The days of a run are parameters where it makes only its own partitions anew."""
-        from workers.executors.metrics_aggregate import to_sql
+        from workers.executors.metrics.run import to_sql
 
         resolved = self.resolved(job)
         window = ("start_date", "end_date") if self._is_by_period(job) else ()
@@ -87,7 +87,7 @@ class MetricsAggregate(Transform):
         """With the definitions' expressions as they are now, so that a repetition does the same."""
         from datasets.inputs import columns_by_alias
         from workers.executors.metrics.periods import whole_periods
-        from workers.executors.metrics_aggregate import plan_of, to_sql
+        from workers.executors.metrics.run import plan_of, to_sql
         from workers.template_specs import MetricsSpec
 
         resolved, inputs = self.resolved(job), columns_by_alias(job)

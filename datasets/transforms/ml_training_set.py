@@ -108,7 +108,7 @@ class PointInTime(Template):
         return self._plan(job, inputs).columns
 
     def sql(self, job, inputs: Inputs) -> str:
-        from workers.executors.point_in_time_sql import statement
+        from workers.executors.point_in_time.sql import statement
 
         return statement(self._plan(job, inputs))
 
@@ -129,7 +129,7 @@ class PointInTime(Template):
         return PointInTimeSpec(**self._parts(job, columns_by_alias(job)), **common)
 
     def _plan(self, job, inputs: Inputs):
-        from workers.executors.point_in_time_plan import plan_of
+        from workers.executors.point_in_time.plan import plan_of
 
         parts = self._parts(job, inputs)
         return plan_of(parts["entity"], parts["features"], parts.get("label"), parts.get("split"), inputs)

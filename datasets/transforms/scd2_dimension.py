@@ -146,8 +146,8 @@ def restatement_of(spec: DatasetSpec, given: Any) -> Any:
     from datetime import date
 
     from assay.common.options import read_options
-    from workers.executors.scd2_observations import shape_of
-    from workers.executors.scd2_restate import scope_of
+    from workers.executors.scd2.observations import shape_of
+    from workers.executors.scd2.restate import scope_of
     from workers.template_specs import Restatement
 
     options, faults = read_options(RestateOptions, given, "restate")

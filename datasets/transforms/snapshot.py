@@ -142,7 +142,7 @@ class Snapshot(Transform):
 
     def _example(self, job, inputs: Inputs) -> str:
         """The query of the first periods that a run would build now."""
-        from workers.executors.snapshot import example_sql
+        from workers.executors.snapshot.run import example_sql
 
         facts, now = self._facts(job), timezone.now()
         try:

@@ -66,7 +66,7 @@ class VectorIndex(Template):
             yield from _column_problems(options, known, path)
 
     def columns(self, job, inputs: Inputs) -> tuple[Column, ...]:
-        from workers.executors.vector_index import output_columns
+        from workers.executors.vector_index.run import output_columns
 
         options, known = self.read(job), {column.name: column for column in next(iter(inputs.values()))}
         metadata = tuple(known[name] for name in options.metadata_columns)
@@ -125,7 +125,7 @@ def _size_problems(options: VectorIndexOptions, path: str) -> Iterator[Problem]:
 
 
 def _column_problems(options: VectorIndexOptions, known: Mapping[str, Column], path: str) -> Iterator[Problem]:
-    from workers.executors.vector_index import OWN_COLUMNS
+    from workers.executors.vector_index.run import OWN_COLUMNS
 
     named = [("id_column", options.id_column), ("text_column", options.text_column)]
     named += [(f"metadata_columns.{place}", name) for place, name in enumerate(options.metadata_columns)]

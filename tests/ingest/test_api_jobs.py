@@ -13,7 +13,7 @@ from ingest.models import IngestJob
 from ingest.services import access_for, record_run, spec_of
 from ingest.validation import problems_of
 from tests.factories import make_connection
-from workers.executors.ingest import run_ingest
+from workers.executors.ingest.run import run_ingest
 from workers.ids import new_run_id
 from workers.specs import Nested, to_json
 

@@ -10,7 +10,7 @@ from ingest.models import IngestJob
 from ingest.validation import problems_of
 from tests.factories import make_connection
 from workers.errors import SourceMissing
-from workers.executors.ingest import run_ingest
+from workers.executors.ingest.run import run_ingest
 from workers.ids import new_run_id
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from workers.executors.ingest import run_ingest
+from workers.executors.ingest.run import run_ingest
 from workers.ids import new_run_id
 from workers.results import SchemaChange, StepResult
 from workers.specs import FilesSource, IngestSpec, SourceFile, TableTarget

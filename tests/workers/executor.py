@@ -11,7 +11,7 @@ import time
 from tests.workers.lake.writer import die_at
 from workers.errors import AssayError
 from workers.executors import run_dataset
-from workers.executors.ingest import run_ingest
+from workers.executors.ingest.run import run_ingest
 from workers.specs import IngestSpec, from_json
 
 

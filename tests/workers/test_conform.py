@@ -15,8 +15,8 @@ from tests.workers.published import published
 from workers.engines.sql import check_sql
 from workers.errors import AuditFailed, InvalidConfig
 from workers.executors import run_dataset
-from workers.executors.conform_config import read_plan
-from workers.executors.conform_sql import keys_sql, records_sql, rows_sql
+from workers.executors.conform.config import read_plan
+from workers.executors.conform.sql import keys_sql, records_sql, rows_sql
 from workers.ids import new_run_id
 from workers.lake.table import open_table
 from workers.schema import columns_of

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from workers.executors.ingest import run_ingest
+from workers.executors.ingest.run import run_ingest
 from workers.ids import new_run_id
 from workers.readers import READERS
 from workers.readers.base import PlainFile

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from workers.errors import BadRows
-from workers.executors.ingest import run_ingest
+from workers.executors.ingest.run import run_ingest
 from workers.ids import new_run_id
 from workers.specs import FilesSource, IngestSpec, SourceFile, TableTarget
 

@@ -13,8 +13,8 @@ import pytest
 
 from tests.workers.workbooks import ods, xlsx
 from workers.errors import UnreadableSource
-from workers.executors.ingest import run_ingest
-from workers.executors.ingest_preview import preview
+from workers.executors.ingest.preview import preview
+from workers.executors.ingest.run import run_ingest
 from workers.specs import Column, ExcelOptions, IngestSpec
 
 PROVENANCE = ("_ingested_at", "_run_id", "_source_file")

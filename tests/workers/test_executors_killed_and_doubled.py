@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 
 from tests.workers.lake.conftest import told_by
-from workers.executors.ingest import run_ingest
+from workers.executors.ingest.run import run_ingest
 from workers.executors.sql import run as run_sql
 from workers.ids import new_run_id
 from workers.lake.maintain import vacuum
@@ -38,10 +38,10 @@ COMMIT_STEPS = {
 }
 INGEST_STEPS = {
     "while it lands": ("workers.lake.landing", "Landing.add", "after"),
-    "once it has landed": ("workers.executors.ingest", "land", "after"),
-    "once it knows the schema": ("workers.executors.ingest", "resolve", "after"),
-    "once it has staged": ("workers.executors.ingest", "stage_rows", "after"),
-    "once it has set bad rows aside": ("workers.executors.ingest", "write_quarantine", "after"),
+    "once it has landed": ("workers.executors.ingest.run", "land", "after"),
+    "once it knows the schema": ("workers.executors.ingest.run", "resolve", "after"),
+    "once it has staged": ("workers.executors.ingest.run", "stage_rows", "after"),
+    "once it has set bad rows aside": ("workers.executors.ingest.run", "write_quarantine", "after"),
     **COMMIT_STEPS,
 }
 SQL_STEPS = {

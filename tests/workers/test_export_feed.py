@@ -21,8 +21,8 @@ from tests.workers.published import published
 from workers.access import Access
 from workers.errors import AuditFailed, InvalidSpec, SourceMissing
 from workers.executors import run_dataset
-from workers.executors.feed_files import write_rows
-from workers.executors.feed_names import name_problem, names_of, path_problem
+from workers.executors.export_feed.files import write_rows
+from workers.executors.export_feed.names import name_problem, names_of, path_problem
 from workers.ids import new_run_id
 from workers.lake.table import open_table, table_exists
 from workers.network import NetworkPolicy
@@ -187,7 +187,7 @@ def test_no_rows_make_a_file_that_can_still_be_read(deliver, kind, content):
 def test_arrays_are_whole_wherever_a_chunk_ends(monkeypatch):
     rows = pl.DataFrame({"n": list(range(40)), "text": ["x" * (n % 7) for n in range(40)]}).lazy()
     for size in range(1, 60):
-        monkeypatch.setattr("workers.executors.feed_files.CHUNK_BYTES", size)
+        monkeypatch.setattr("workers.executors.export_feed.files.CHUNK_BYTES", size)
         sink = io.BytesIO()
         write_rows(rows, "json", FeedOptions(), sink)
         assert [row["n"] for row in json.loads(sink.getvalue())] == list(range(40))
@@ -354,7 +354,7 @@ def test_a_feed_to_s3_shows_its_files_and_then_the_manifest(spec_of, store):
 
 
 def test_files_larger_than_a_part_and_files_of_nothing_arrive_whole(spec_of, store, monkeypatch):
-    monkeypatch.setattr("workers.executors.feed_places.PART_BYTES", 5 << 20)
+    monkeypatch.setattr("workers.executors.export_feed.places.PART_BYTES", 5 << 20)
     rows = pl.DataFrame({"id": range(900_000), "text": ["some words"] * 900_000})
     spec = spec_of(rows, destination=store.uri, order_by=())
     run_dataset(to_json(spec))

@@ -26,16 +26,16 @@ ROOT = Path(__file__).parents[2]
 KILLED = -9
 OLD, NEW = pl.DataFrame({"id": range(25)}), pl.DataFrame({"id": range(100, 115)})
 BEFORE_COMMIT = {
-    "while it writes the second file": ("workers.executors.export_feed", "_prepared", "after"),
-    "half through a file": ("workers.executors.feed_places", "LocalSink.write", "after"),
-    "once the files are written": ("workers.executors.export_feed", "_receipt", "after"),
+    "while it writes the second file": ("workers.executors.export_feed.run", "_prepared", "after"),
+    "half through a file": ("workers.executors.export_feed.places", "LocalSink.write", "after"),
+    "once the files are written": ("workers.executors.export_feed.run", "_receipt", "after"),
     "just before it commits": ("deltalake", "DeltaTable.create_write_transaction", "before"),
 }
 AFTER_COMMIT = {
     "once it has committed": ("deltalake", "DeltaTable.create_write_transaction", "after"),
-    "between two files": ("workers.executors.feed_places", "LocalPlace.show", "after"),
-    "just before the manifest": ("workers.executors.feed_places", "LocalPlace.write", "before"),
-    "once the manifest is there": ("workers.executors.feed_places", "LocalPlace.write", "after"),
+    "between two files": ("workers.executors.export_feed.places", "LocalPlace.show", "after"),
+    "just before the manifest": ("workers.executors.export_feed.places", "LocalPlace.write", "before"),
+    "once the manifest is there": ("workers.executors.export_feed.places", "LocalPlace.write", "after"),
 }
 
 

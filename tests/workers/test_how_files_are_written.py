@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from workers.errors import UnreadableSource
-from workers.executors.ingest import run_ingest
+from workers.executors.ingest.run import run_ingest
 from workers.specs import Column, CsvOptions, IngestSpec
 
 PROVENANCE = ("_ingested_at", "_run_id", "_source_file")

@@ -14,7 +14,7 @@ import pytest
 
 from workers import errors
 from workers.access import Access
-from workers.executors.ingest import land, run_ingest
+from workers.executors.ingest.run import land, run_ingest
 from workers.ids import new_run_id
 from workers.specs import Column, CsvOptions, FilesSource, IngestSpec, SourceFile, TableTarget
 

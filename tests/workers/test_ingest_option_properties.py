@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from tests.workers.test_ingest_properties import job, quarantined
 from tests.workers.workbooks import ods, xlsx
 from workers.errors import AssayError
-from workers.executors.ingest import run_ingest
+from workers.executors.ingest.run import run_ingest
 from workers.readers.infer import infer
 from workers.readers.sniff import sniff_csv
 from workers.specs import Column, CsvOptions

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from workers.errors import AssayError
-from workers.executors.ingest import run_ingest
+from workers.executors.ingest.run import run_ingest
 from workers.ids import new_run_id
 from workers.specs import Column, CsvOptions, FilesSource, IngestSpec, SourceFile, TableTarget
 

@@ -12,7 +12,7 @@ import pytest
 from workers.engines.base import Limits, engine_named
 from workers.engines.sql import check_sql
 from workers.errors import InvalidConfig
-from workers.executors.metrics_aggregate import output_columns, to_sql
+from workers.executors.metrics.run import output_columns, to_sql
 from workers.ids import new_run_id
 from workers.lake.publish import publish
 from workers.lake.stage import Staging

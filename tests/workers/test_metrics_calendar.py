@@ -15,7 +15,7 @@ from workers.engines.sql import check_sql
 from workers.engines.statement import Parameters
 from workers.errors import InvalidConfig
 from workers.executors.metrics.periods import last_day, whole_periods
-from workers.executors.metrics_aggregate import to_sql
+from workers.executors.metrics.run import to_sql
 from workers.ids import new_run_id
 from workers.lake.publish import publish
 from workers.lake.stage import Staging

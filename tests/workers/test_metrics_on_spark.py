@@ -12,7 +12,7 @@ from workers.engines.base import engine_named
 from workers.engines.sql import check_sql
 from workers.engines.statement import Parameters
 from workers.errors import SqlRejected
-from workers.executors.metrics_aggregate import to_sql
+from workers.executors.metrics.run import to_sql
 
 pytestmark = needs_spark
 WINDOW = Parameters(start_date=date(2024, 3, 1), end_date=date(2024, 3, 31))

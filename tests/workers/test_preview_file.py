@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from workers import errors
-from workers.executors.ingest_preview import preview as preview_of
+from workers.executors.ingest.preview import preview as preview_of
 from workers.ids import new_run_id
 from workers.specs import Column, FilesSource, IngestSpec, Nested, SourceFile, TableTarget
 

@@ -13,7 +13,7 @@ import pytest
 from tests.workers.published import published
 from workers.errors import AuditFailed, InvalidSpec
 from workers.executors import run_dataset
-from workers.executors.snapshot_periods import Calendar, Retention, expired, periods
+from workers.executors.snapshot.periods import Calendar, Retention, expired, periods
 from workers.ids import new_run_id
 from workers.lake.table import open_table
 from workers.specs import Column, TableTarget, Window, to_json

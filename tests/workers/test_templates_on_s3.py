@@ -14,8 +14,8 @@ from tests.workers.test_run_sql_merge import COLUMNS, FIRST, MERGED, SECOND
 from tests.workers.test_snapshot import DIMENSION, NOW, history
 from workers.engines.sql import check_sql
 from workers.executors import run_dataset
-from workers.executors.conform_config import read_plan
-from workers.executors.conform_sql import keys_sql, records_sql, rows_sql
+from workers.executors.conform.config import read_plan
+from workers.executors.conform.sql import keys_sql, records_sql, rows_sql
 from workers.ids import new_run_id
 from workers.lake.table import open_table
 from workers.specs import Column, SqlSpec, TableTarget, to_json

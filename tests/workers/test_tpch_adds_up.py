@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from workers.executors.ingest import run_ingest
+from workers.executors.ingest.run import run_ingest
 from workers.ids import new_run_id
 from workers.lake.table import open_table
 from workers.specs import Column, CsvOptions, FilesSource, IngestSpec, SourceFile, TableTarget

@@ -13,8 +13,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from workers.executors.vector_index import output_columns
-from workers.executors.vector_index import run as run_index
+from workers.executors.vector_index.run import output_columns
+from workers.executors.vector_index.run import run as run_index
 from workers.ids import new_run_id
 from workers.lake.publish import publish
 from workers.lake.stage import Staging
@@ -25,9 +25,9 @@ from workers.template_specs import VectorIndexSpec
 
 ROOT = Path(__file__).parents[2]
 STEPS = {
-    "once it has compared": ("workers.executors.vector_index", "compare", "after"),
-    "while it embeds": ("workers.executors.vector_chunks", "Chunker._add", "after"),
-    "while it writes files anew": ("workers.executors.vector_index", "rewrite", "after"),
+    "once it has compared": ("workers.executors.vector_index.run", "compare", "after"),
+    "while it embeds": ("workers.executors.vector_index.chunks", "Chunker._add", "after"),
+    "while it writes files anew": ("workers.executors.vector_index.run", "rewrite", "after"),
     "just before it commits": ("deltalake", "DeltaTable.create_write_transaction", "before"),
     "once it has committed": ("deltalake", "DeltaTable.create_write_transaction", "after"),
 }

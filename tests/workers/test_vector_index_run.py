@@ -16,8 +16,8 @@ from workers import errors
 from workers.embeddings import load
 from workers.executors import run_dataset, spec_from_json
 from workers.executors.preview import preview_template
-from workers.executors.vector_index import output_columns
-from workers.executors.vector_index import run as run_index
+from workers.executors.vector_index.run import output_columns
+from workers.executors.vector_index.run import run as run_index
 from workers.ids import new_run_id
 from workers.lake.publish import publish, restore
 from workers.lake.stage import Staging

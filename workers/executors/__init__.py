@@ -15,13 +15,13 @@ from workers.specs import DatasetSpec, from_json
 # type → the module with its `Spec` and `run(spec, progress, access)`. Imported only when it is needed.
 EXECUTORS = {
     "sql": "workers.executors.sql",
-    "metrics": "workers.executors.metrics_aggregate",
-    "conform": "workers.executors.conform",
-    "snapshot": "workers.executors.snapshot",
-    "scd2": "workers.executors.scd2",
-    "point_in_time": "workers.executors.point_in_time",
-    "vector_index": "workers.executors.vector_index",
-    "export_feed": "workers.executors.export_feed",
+    "metrics": "workers.executors.metrics.run",
+    "conform": "workers.executors.conform.run",
+    "snapshot": "workers.executors.snapshot.run",
+    "scd2": "workers.executors.scd2.run",
+    "point_in_time": "workers.executors.point_in_time.run",
+    "vector_index": "workers.executors.vector_index.run",
+    "export_feed": "workers.executors.export_feed.run",
 }
 
 

@@ -74,7 +74,7 @@ def _as_csv(file: PlainFile, options: ExcelOptions, folder: Path, *, is_glance: 
         "to": str(sheet),
         "gaps": str(gaps),
     }
-    # A glance is taken in a child process as it is (executors/ingest_preview.py), with limits of its own.
+    # A glance is taken in a child process as it is (executors/ingest/preview.py), with limits of its own.
     write_sheet(request) if is_glance else _in_child(request)
     return replace(file, path=sheet, gaps=gaps if gaps.exists() else None)
 

@@ -14,7 +14,7 @@ from uuid import UUID
 import polars as pl
 import pytest
 
-from workers.executors.ingest import run_ingest
+from workers.executors.ingest.run import run_ingest
 from workers.lake.landing import Landing
 from workers.lake.publish import note, restore
 from workers.lake.state import state_of

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from workers.errors import AuditFailed, TooManyDeletes
-from workers.executors import ingest_change
-from workers.executors.ingest import run_ingest
+from workers.executors.ingest import change
+from workers.executors.ingest.run import run_ingest
 from workers.lake.table import open_table, table_exists
 from workers.specs import Watermark
 
@@ -148,18 +148,18 @@ class Source(RuleBasedStateMachine):
             self.compare()
 
     def _break(self, spec) -> None:
-        original = ingest_change.check_balance
+        original = change.check_balance
 
         def broken(*_: object) -> None:
             raise Broken("crash")
 
-        ingest_change.check_balance = broken
+        change.check_balance = broken
         try:
             run_ingest(spec)
         except Broken:
             pass
         finally:
-            ingest_change.check_balance = original
+            change.check_balance = original
 
     @precondition(lambda self: self.versions)
     @rule(data=st.data())

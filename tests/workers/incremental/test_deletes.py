@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from workers.errors import TooManyDeletes, UnreadableSource
-from workers.executors.ingest import run_ingest
+from workers.executors.ingest.run import run_ingest
 from workers.lake.landing import Landing
 from workers.lake.table import open_table
 

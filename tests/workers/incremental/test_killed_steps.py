@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from workers.executors.ingest import run_ingest
+from workers.executors.ingest.run import run_ingest
 from workers.lake.maintain import vacuum
 from workers.specs import IngestSpec, Watermark, Window, to_json
 
@@ -25,18 +25,18 @@ FIRST = [(1, "2026-11-01", "a"), (2, "2026-11-02", "b"), (3, "2026-11-03", "c")]
 COMMITTED = ("once it has committed", "once it knows")
 STEPS = {
     "while it lands": ("workers.lake.landing", "Landing.add", "after"),
-    "once it has read": ("workers.executors.ingest", "stage_rows", "after"),
+    "once it has read": ("workers.executors.ingest.run", "stage_rows", "after"),
     "once the files are checked": ("workers.lake.publish", "check_staged", "after"),
     "just before it commits": ("deltalake", "DeltaTable.create_write_transaction", "before"),
     "once it has committed": ("deltalake", "DeltaTable.create_write_transaction", "after"),
     "once it knows": ("workers.lake.publish", "_record", "after"),
 }
-COMPARES = {"once it has compared": ("workers.executors.ingest_change", "RunChange._stage_unseen", "after")}
+COMPARES = {"once it has compared": ("workers.executors.ingest.change", "RunChange._stage_unseen", "after")}
 MERGES = {
     "once it has compared": ("workers.lake.merge", "_compare", "after"),
     "once old rows are written anew": ("workers.lake.merge", "_rewrite", "after"),
 }
-REWRITES = {"once old rows are written anew": ("workers.executors.ingest_change", "rewrite", "after")}
+REWRITES = {"once old rows are written anew": ("workers.executors.ingest.change", "rewrite", "after")}
 
 
 @dataclass(frozen=True)

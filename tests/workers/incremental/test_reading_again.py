@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from workers.errors import InvalidSpec, MissingColumns, PublishConflict
-from workers.executors.ingest import run_ingest
+from workers.executors.ingest.run import run_ingest
 from workers.specs import Column
 
 from .conftest import Loading
@@ -197,7 +197,7 @@ def test_a_date_partition_and_many_runs_change_nothing_of_it(tmp_path):
 
 
 def test_more_rows_than_are_compared_at_a_time(by_number, monkeypatch):
-    monkeypatch.setattr("workers.executors.ingest_change.COMPARED_ROWS", 7)
+    monkeypatch.setattr("workers.executors.ingest.change.COMPARED_ROWS", 7)
     rows = [(number // 3, number // 2, f"{number // 3}") for number in range(100)]
     by_number.run(rows)
     by_number.set_watermark(None)

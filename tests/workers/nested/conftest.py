@@ -14,7 +14,7 @@ from uuid import UUID
 import polars as pl
 import pytest
 
-from workers.executors.ingest import run_ingest
+from workers.executors.ingest.run import run_ingest
 from workers.lake.state import state_of
 from workers.results import StepResult
 from workers.specs import FilesSource, IngestSpec, Nested, SourceFile, TableTarget, Watermark

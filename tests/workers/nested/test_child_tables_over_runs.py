@@ -10,7 +10,7 @@ import pytest
 
 from tests.workers.test_executors_killed_and_doubled import KILLED, start, step_of
 from workers import errors
-from workers.executors.ingest import run_ingest
+from workers.executors.ingest.run import run_ingest
 from workers.lake.publish import restore
 from workers.lake.table import open_table
 from workers.specs import Window
@@ -25,7 +25,7 @@ def day(number: int) -> str:
 
 
 CHILDREN = {"items": "child_table"}
-BETWEEN = ("workers.executors.ingest_nested", "ChildTables._publish", "after")  # child and parent
+BETWEEN = ("workers.executors.ingest.nested", "ChildTables._publish", "after")  # child and parent
 
 
 def test_an_overwrite_replaces_the_child_rows_too(loading):
@@ -134,9 +134,9 @@ def test_too_many_refused_rows_publish_neither_table_nor_children(loading):
 @pytest.mark.parametrize(
     "kill",
     [
-        ("workers.executors.ingest_nested", "publish", "before"),
-        ("workers.executors.ingest_nested", "publish", "after"),
-        ("workers.executors.ingest_nested", "ChildTables._publish", "after"),
+        ("workers.executors.ingest.nested", "publish", "before"),
+        ("workers.executors.ingest.nested", "publish", "after"),
+        ("workers.executors.ingest.nested", "ChildTables._publish", "after"),
         ("workers.lake.publish", "_Publication.check", "before"),
     ],
 )

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from workers import errors
-from workers.executors.ingest import run_ingest
+from workers.executors.ingest.run import run_ingest
 
 ORDERS = [
     {

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
-from workers.executors.point_in_time_plan import plan_of
+from workers.executors.point_in_time.plan import plan_of
 from workers.ids import new_run_id
 from workers.lake.publish import publish
 from workers.lake.stage import Staging

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workers.errors import InvalidConfig
-from workers.executors.point_in_time_examples import Moment, examples_of
-from workers.executors.point_in_time_plan import duration, plan_of
-from workers.executors.point_in_time_polars import Told
-from workers.executors.point_in_time_sql import example_parts, with_parts
+from workers.executors.point_in_time.examples import Moment, examples_of
+from workers.executors.point_in_time.plan import duration, plan_of
+from workers.executors.point_in_time.polars import Told
+from workers.executors.point_in_time.sql import example_parts, with_parts
 from workers.schema import columns_of
 from workers.template_specs import Entity, Label, Split
 

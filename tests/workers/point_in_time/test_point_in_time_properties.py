@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from workers.executors.point_in_time_leakage import leaks, rebuild_on, with_another_future
-from workers.executors.point_in_time_plan import plan_of
-from workers.executors.point_in_time_polars import Told, attach, micros
+from workers.executors.point_in_time.leakage import leaks, rebuild_on, with_another_future
+from workers.executors.point_in_time.plan import plan_of
+from workers.executors.point_in_time.polars import Told, attach, micros
 from workers.schema import columns_of
 from workers.template_specs import Entity, Feature
 

@@ -12,7 +12,7 @@ import pytest
 
 from workers.errors import AuditFailed
 from workers.executors import run_dataset
-from workers.executors.point_in_time import first_rows, run
+from workers.executors.point_in_time.run import first_rows, run
 from workers.executors.preview import preview_template
 from workers.ids import new_run_id
 from workers.lake.table import open_table, table_exists

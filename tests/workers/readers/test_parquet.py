@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from workers import errors
-from workers.executors.ingest import run_ingest
-from workers.executors.ingest_preview import preview
+from workers.executors.ingest.preview import preview
+from workers.executors.ingest.run import run_ingest
 from workers.ids import new_run_id
 from workers.specs import Column, FilesSource, IngestSpec, SourceFile, TableTarget
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from workers.executors.scd2 import run
+from workers.executors.scd2.run import run
 from workers.ids import new_run_id
 from workers.lake.publish import publish, restore
 from workers.lake.stage import Staging

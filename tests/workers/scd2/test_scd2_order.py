@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.workers.scd2.dimension import Lake, model, rank, same
-from workers.executors import scd2_evidence, scd2_rewrite, scd2_work
+from workers.executors.scd2 import evidence, rewrite, work
 from workers.lake.table import open_table
 from workers.template_specs import Restatement
 
@@ -76,13 +76,13 @@ def test_any_batches_in_any_order_give_the_dimension_that_the_set_of_observation
 @pytest.fixture
 def tiny_files(monkeypatch):
     """Everything that is cut at millions of rows is cut at two: files, parts of a batch, evidence."""
-    monkeypatch.setattr(scd2_rewrite, "ROWS_PER_FILE", 2)
-    monkeypatch.setattr(scd2_rewrite, "SMALL_ROWS", 3)
-    monkeypatch.setattr(scd2_rewrite, "MOST_SMALL", 1)
-    monkeypatch.setattr(scd2_evidence, "MOST_FILES", 1)
-    monkeypatch.setattr(scd2_evidence, "LARGE_ROWS", 3)
-    monkeypatch.setattr(scd2_work, "BATCH_ROWS", 2)
-    monkeypatch.setattr(scd2_work, "SMALLER_IN_ADVANCE", 1)
+    monkeypatch.setattr(rewrite, "ROWS_PER_FILE", 2)
+    monkeypatch.setattr(rewrite, "SMALL_ROWS", 3)
+    monkeypatch.setattr(rewrite, "MOST_SMALL", 1)
+    monkeypatch.setattr(evidence, "MOST_FILES", 1)
+    monkeypatch.setattr(evidence, "LARGE_ROWS", 3)
+    monkeypatch.setattr(work, "BATCH_ROWS", 2)
+    monkeypatch.setattr(work, "SMALLER_IN_ADVANCE", 1)
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))

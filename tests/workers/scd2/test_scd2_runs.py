@@ -16,7 +16,7 @@ import pytest
 
 from tests.workers.scd2.dimension import AT, Lake, model
 from workers.errors import AssayError, AuditFailed, InvalidSpec, TableMissing, TooManyDeletes
-from workers.executors.scd2 import first_rows, run
+from workers.executors.scd2.run import first_rows, run
 from workers.lake.maintain import vacuum
 from workers.lake.publish import publish, restore
 from workers.lake.stage import Staging
@@ -61,7 +61,7 @@ def test_a_run_reads_only_the_files_that_the_input_has_got_since(lake):
 
 
 def test_only_the_files_of_keys_that_change_are_written_anew(lake, monkeypatch):
-    monkeypatch.setattr("workers.executors.scd2_rewrite.ROWS_PER_FILE", 10)
+    monkeypatch.setattr("workers.executors.scd2.rewrite.ROWS_PER_FILE", 10)
     lake.put([(number, "A", day(1)) for number in range(40)])
     lake.run()
     before = {file.path for file in open_table(lake.target.uri).data_files}
@@ -323,9 +323,9 @@ def test_a_key_that_is_none_is_refused(lake, key, message):
 # --- killed and doubled ------------------------------------------------------------------
 
 STEPS = {
-    "once it knows what to read": ("workers.executors.scd2_change", "reading_of", "after"),
-    "once the versions are made": ("workers.executors.scd2_work", "timeline", "after"),
-    "once the evidence is written": ("workers.executors.scd2_evidence", "Evidence.write", "after"),
+    "once it knows what to read": ("workers.executors.scd2.change", "reading_of", "after"),
+    "once the versions are made": ("workers.executors.scd2.work", "timeline", "after"),
+    "once the evidence is written": ("workers.executors.scd2.evidence", "Evidence.write", "after"),
     "once the files are checked": ("workers.lake.publish", "check_staged", "after"),
     "just before it commits": ("deltalake", "DeltaTable.create_write_transaction", "before"),
     "once it has committed": ("deltalake", "DeltaTable.create_write_transaction", "after"),

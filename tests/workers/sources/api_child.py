@@ -4,7 +4,7 @@ import json
 import sys
 
 from tests.http_server import HERE
-from workers.executors.ingest import land
+from workers.executors.ingest.run import land
 from workers.specs import IngestSpec, from_json
 
 if __name__ == "__main__":

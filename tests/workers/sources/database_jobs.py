@@ -12,7 +12,7 @@ import pymysql
 import pytest
 
 from workers.access import Access, Connection
-from workers.executors.ingest import run_ingest
+from workers.executors.ingest.run import run_ingest
 from workers.ids import new_run_id
 from workers.network import NetworkPolicy
 from workers.results import StepResult

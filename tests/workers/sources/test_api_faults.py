@@ -23,7 +23,7 @@ from workers.errors import (
     SourceUnavailable,
     UnreadableSource,
 )
-from workers.executors.ingest import land
+from workers.executors.ingest.run import land
 from workers.network import NetworkPolicy
 
 CURSOR = {"type": "cursor", "next_token_path": "meta.next"}

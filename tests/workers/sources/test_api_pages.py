@@ -12,8 +12,8 @@ import pytest
 from tests.http_server import HERE, LOCAL, QUICK, ApiServer, api_spec, landed_records
 from workers.access import Access, Connection
 from workers.errors import SourceRefused, UnreadableSource
-from workers.executors.ingest import land, run_ingest
-from workers.executors.ingest_preview import preview
+from workers.executors.ingest.preview import preview
+from workers.executors.ingest.run import land, run_ingest
 from workers.lake.table import table_exists
 from workers.specs import Column, Watermark, Window
 

@@ -15,7 +15,7 @@ import pytest
 from tests.http_server import HERE, LOCAL, api_spec, landed_records
 from workers.access import Access
 from workers.errors import Cancelled
-from workers.executors.ingest import land, run_ingest
+from workers.executors.ingest.run import land, run_ingest
 from workers.sources.api import try_request
 from workers.specs import to_json
 

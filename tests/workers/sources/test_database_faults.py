@@ -11,7 +11,7 @@ import pytest
 
 from tests.workers.sources.database_jobs import LOCAL
 from workers import errors
-from workers.executors.ingest import run_ingest
+from workers.executors.ingest.run import run_ingest
 from workers.network import NetworkPolicy
 from workers.sources import database
 from workers.specs import Watermark

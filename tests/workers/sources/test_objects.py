@@ -13,8 +13,8 @@ import pytest
 from tests.workers.workbooks import xlsx
 from workers import errors
 from workers.access import Access, Connection
-from workers.executors.ingest import run_ingest
-from workers.executors.ingest_preview import preview
+from workers.executors.ingest.preview import preview
+from workers.executors.ingest.run import run_ingest
 from workers.ids import new_run_id
 from workers.network import NetworkPolicy
 from workers.sources import objects

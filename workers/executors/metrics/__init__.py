@@ -1,1 +1,1 @@
-"""What `metrics_aggregate` is made of: its config is read, its measures are checked, its SQL is written."""
+"""Metrics over time: the config is read (`reading`), measures checked, the `query` written; the `run` is SQL's."""

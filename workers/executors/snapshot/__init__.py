@@ -1,0 +1,1 @@
+"""What was true on each day, week or month: its calendar (`periods`) and its `run`."""

@@ -1,0 +1,1 @@
+"""Documents by meaning: which changed (`documents`), their chunks (`chunks`) and the `run`."""
