@@ -14,9 +14,9 @@ from assay.common.api import ReadOnlyModelViewSet, SearchFilter, Serializer
 from assay.common.fields import ColumnSerializer
 
 from . import services
-from .api_search import SearchAction
 from .models import Dataset, DatasetVersion
-from .statistics_views import StatisticsAction
+from .search.api import SearchAction
+from .statistics.views import StatisticsAction
 
 
 class DatasetListSerializer(serializers.ModelSerializer):

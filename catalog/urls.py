@@ -1,6 +1,8 @@
 from django.urls import path
 
-from . import search_views, statistics_views, views
+from . import views
+from .search import views as search_views
+from .statistics import views as statistics_views
 
 app_name = "catalog"
 urlpatterns = [

@@ -14,7 +14,7 @@ from workers.errors import AssayError
 
 from . import services
 from .models import Dataset, Layer
-from .search_views import search_context
+from .search.views import search_context
 
 PER_PAGE = 50
 SAMPLE_ROWS = 50

@@ -24,12 +24,12 @@ from ops.job_api import (
 from workers.results import Preview
 
 from . import services
-from .api_scd2 import Scd2Actions
-from .api_training import CardActions
 from .connection_rules import use_problems
 from .metrics.series_api import SeriesAction
 from .models import DatasetJob, DatasetRun
-from .run_api import RunActions
+from .runs.api import RunActions
+from .scd2.api import Scd2Actions
+from .training.api import CardActions
 from .transforms import TransformConfig
 from .validation import fill_in
 

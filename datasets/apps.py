@@ -6,7 +6,7 @@ class DatasetsConfig(AppConfig):
     name = "datasets"
 
     def ready(self) -> None:
-        from catalog import search as catalog_search
+        from catalog.search import services as catalog_search
         from ops import kinds
         from ops.connections import users
 

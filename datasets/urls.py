@@ -1,7 +1,10 @@
 from django.urls import path, register_converter
 
-from . import feeds_views, form_views, report_views, run_views, scd2_views, training_views, views
+from . import feeds_views, form_views, report_views, views
 from .metrics.urls import urlpatterns as metric_pages
+from .runs import views as run_views
+from .scd2 import views as scd2_views
+from .training import views as training_views
 
 
 class LayerConverter:

@@ -4,8 +4,8 @@ import polars as pl
 import pytest
 
 from catalog import services as catalog
-from catalog import statistics
 from catalog.models import Dataset
+from catalog.statistics import services as statistics
 from tests.workers.published import published
 
 pytestmark = pytest.mark.django_db

@@ -8,9 +8,9 @@ from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from assay.common import policy
-from catalog import search
 from catalog import services as catalog
 from catalog.models import Dataset
+from catalog.search import services as search
 from tests.vector_jobs import ARTICLES, GOLD, JOB, make_help_centre, make_index, publish_articles, run_job
 
 pytestmark = pytest.mark.django_db

@@ -12,10 +12,10 @@ from polars.testing import assert_frame_equal
 
 from assay.common.runs import RunStatus
 from catalog import services as catalog
-from datasets import scd2
 from datasets.kind import SilverKind
 from datasets.models import DatasetJob, DatasetRun
-from datasets.scd2_views import _key
+from datasets.scd2 import services as scd2
+from datasets.scd2.views import _key
 from ops.models import PipelineRun, Workflow
 from tests.factories import make_step
 from workers.errors import InvalidSpec

@@ -12,7 +12,7 @@ from ops import services as ops
 from ops.models import PipelineRun
 from workers.errors import AssayError, TableMissing
 
-from .models import DatasetRun, RefreshMode
+from ..models import DatasetRun, RefreshMode
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 
 from assay.common.api import Serializer
 
-from . import search
+from . import services
 
 PREFIX = "filter."
 FILTERS = OpenApiParameter(
@@ -23,8 +23,8 @@ FILTERS = OpenApiParameter(
 
 
 class SearchQuery(Serializer):
-    q = serializers.CharField(max_length=search.MAX_QUESTION, help_text="what is looked for, in words")
-    k = serializers.IntegerField(min_value=1, max_value=search.MAX_RESULTS, default=10, help_text="how many chunks")
+    q = serializers.CharField(max_length=services.MAX_QUESTION, help_text="what is looked for, in words")
+    k = serializers.IntegerField(min_value=1, max_value=services.MAX_RESULTS, default=10, help_text="how many chunks")
 
 
 class SearchResultSerializer(serializers.Serializer):
@@ -54,7 +54,9 @@ class SearchAction:
         query = SearchQuery(data=asked)
         query.is_valid(raise_exception=True)
         given = query.validated_data
-        return Response(search.search(dataset, request.user, given["q"], given["k"], filters_in(request.query_params)))
+        return Response(
+            services.search(dataset, request.user, given["q"], given["k"], filters_in(request.query_params))
+        )
 
 
 def filters_in(params) -> dict[str, list[str]]:

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from assay.common.api import refuse_unknown_parameters
 
-from . import training
+from . import services
 
 
 class EntityFactsSerializer(serializers.Serializer):
@@ -72,12 +72,12 @@ class CardActions:
         card = self._card()
         name = f"{card['dataset']}-v{card['table_version']}.md"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-        return HttpResponse(training.as_markdown(card), content_type="text/markdown; charset=utf-8", headers=headers)
+        return HttpResponse(services.as_markdown(card), content_type="text/markdown; charset=utf-8", headers=headers)
 
     def _card(self) -> dict:
-        run = training.latest_run(self.get_object(), self.request.user)
+        run = services.latest_run(self.get_object(), self.request.user)
         if run is None:
             raise NotFound(
                 "No run of this job has told a card. Training and feature sets have one after their first run."
             )
-        return training.card_of(run)
+        return services.card_of(run)

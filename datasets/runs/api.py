@@ -15,8 +15,8 @@ from assay.common.api import InvalidInput, refuse_body, refuse_unknown_parameter
 from assay.common.problems import Problem
 from assay.common.runs import Trigger
 
-from . import runs
-from .models import DatasetRun
+from ..models import DatasetRun
+from . import services
 
 WITH = OpenApiParameter("with", OpenApiTypes.UUID, required=True, description="another run of the same job")
 
@@ -106,7 +106,7 @@ class RunActions:
         409 where the run appended its rows, or where what it read is gone.
         """
         refuse_body(request)
-        started = runs.repeat(self.get_object(), request.user, Trigger.API)
+        started = services.repeat(self.get_object(), request.user, Trigger.API)
         run = self.get_queryset().get(pk=started.steps.get().run_id)
         return Response(self.get_serializer(run).data, status=status.HTTP_202_ACCEPTED)
 
@@ -117,7 +117,7 @@ class RunActions:
         refuse_unknown_parameters(request, {"with", "format"})
         run = self.get_object()
         other = self._other(run, request.query_params.get("with", ""))
-        return Response(RunComparisonSerializer(runs.compare(run, other)).data)
+        return Response(RunComparisonSerializer(services.compare(run, other)).data)
 
     def _other(self, run: DatasetRun, given: str) -> DatasetRun:
         try:

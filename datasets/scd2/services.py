@@ -17,9 +17,9 @@ from ops.services import start_job_run
 from workers.errors import InvalidSpec, TableMissing
 from workers.ids import new_run_id
 
-from . import services
-from .models import DatasetJob
-from .transforms import TRANSFORMS
+from .. import services
+from ..models import DatasetJob
+from ..transforms import TRANSFORMS
 
 if TYPE_CHECKING:
     from workers.executors.scd2.timeline import Shape

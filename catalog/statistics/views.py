@@ -14,8 +14,8 @@ from rest_framework.response import Response
 
 from workers.errors import AssayError
 
-from .models import Dataset
-from .statistics import statistics
+from ..models import Dataset
+from .services import statistics
 
 BAR_WIDTH, BAR_HEIGHT = 7, 26
 

@@ -18,8 +18,8 @@ from assay.common.policy import visible_rows
 from workers.access import NOTHING, Access
 from workers.errors import TableMissing
 
-from .models import Dataset
-from .services import lake_uri
+from ..models import Dataset
+from ..services import lake_uri
 
 if TYPE_CHECKING:
     from workers.lake.table import Commit

@@ -7,7 +7,7 @@ from typing import Any
 
 from assay.common.runs import RunStatus
 
-from .models import DatasetJob, DatasetRun
+from ..models import DatasetJob, DatasetRun
 
 HUES = 6  # different colours of classes; the last is for all others
 REASONS = {

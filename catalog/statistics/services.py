@@ -11,8 +11,8 @@ from django.core.cache import cache
 from assay.common.policy import visible_rows
 from workers.errors import NotAvailableYet, TableMissing
 
-from .models import Dataset, Layer
-from .services import lake_uri
+from ..models import Dataset, Layer
+from ..services import lake_uri
 
 KEPT_SECONDS = 24 * 3600
 MEMORY_MB = 1024

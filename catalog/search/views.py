@@ -11,9 +11,9 @@ from django.shortcuts import get_object_or_404, render
 
 from workers.errors import AssayError
 
-from . import search
-from .api_search import PREFIX, filters_in
-from .models import Dataset
+from ..models import Dataset
+from . import services
+from .api import PREFIX, filters_in
 
 RESULTS = 10
 LEAST_LETTERS = 3  # of a word of the question that is marked in what was found
@@ -24,15 +24,15 @@ FILTERS_SHOWN = 8
 def dataset_search(request, name):
     """What was found, or, without a question, how much there is to search. Rendered by htmx."""
     dataset = get_object_or_404(Dataset.objects.visible_to(request.user), name=name)
-    if not search.is_index(dataset):
+    if not services.is_index(dataset):
         raise Http404
     question = request.GET.get("q", "").strip()
     context = {"dataset": dataset, "question": question, "filters": _filters(request)}
     try:
         if not question:
-            context["coverage"] = search.coverage(dataset, request.user)
-        elif len(question) > search.MAX_QUESTION:
-            context["too_long"] = search.MAX_QUESTION
+            context["coverage"] = services.coverage(dataset, request.user)
+        elif len(question) > services.MAX_QUESTION:
+            context["too_long"] = services.MAX_QUESTION
         else:
             context |= _found(dataset, request.user, question, context["filters"])
     except AssayError as error:
@@ -47,7 +47,7 @@ def _filters(request) -> dict[str, list[str]]:
 
 
 def _found(dataset: Dataset, user, question: str, filters: dict[str, list[str]]) -> dict:
-    answer = search.search(dataset, user, question, RESULTS, filters)
+    answer = services.search(dataset, user, question, RESULTS, filters)
     for result in answer["results"]:
         result["parts"] = list(_parts(result["text"], question))
         result["percent"] = round(max(0.0, result["score"]) * 100)
@@ -79,7 +79,7 @@ def search_box(request, name):
 
 def search_context(dataset: Dataset) -> dict | None:
     """What the card needs; None for a dataset that cannot be searched."""
-    if not search.is_index(dataset):
+    if not services.is_index(dataset):
         return None
-    fields = [{"name": f"{PREFIX}{name}", "label": name} for name in search.metadata_columns(dataset)[:FILTERS_SHOWN]]
-    return {"name": dataset.name, "fields": fields, "max_length": search.MAX_QUESTION}
+    fields = [{"name": f"{PREFIX}{name}", "label": name} for name in services.metadata_columns(dataset)[:FILTERS_SHOWN]]
+    return {"name": dataset.name, "fields": fields, "max_length": services.MAX_QUESTION}

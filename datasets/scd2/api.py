@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from assay.common.api import Serializer
 from assay.common.runs import Trigger
 
-from . import scd2
+from . import services
 
 KEY = OpenApiParameter(
     "key",
@@ -86,20 +86,22 @@ class Scd2Actions:
     def timeline(self, request: Request, **kwargs: str) -> Response:
         """The versions of one key of a dimension, with what changed between them."""
         job = self.get_object()
-        dataset = scd2.dimension_or_404(job, request.user)
-        return Response(scd2.timeline(dataset, job, scd2.key_of(job, request.query_params.dict()), request.user))
+        dataset = services.dimension_or_404(job, request.user)
+        return Response(
+            services.timeline(dataset, job, services.key_of(job, request.query_params.dict()), request.user)
+        )
 
     @extend_schema(request=RestateSerializer, responses={200: RestatementPreviewSerializer, 202: OpenApiTypes.OBJECT})
     @action(detail=True, methods=["post"])
     def restate(self, request: Request, **kwargs: str) -> Response:
         """Take keys and days of a dimension from its input anew: 202 with the run; with `preview` what it would do."""
         job = self.get_object()
-        scd2.dimension_or_404(job, request.user)
+        services.dimension_or_404(job, request.user)
         given = RestateSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         if given.validated_data["preview"]:
-            return Response(scd2.preview_restatement(job, given.restatement(), request.user))
-        pipeline_run = scd2.restate(job, given.restatement(), request.user, Trigger.API)
+            return Response(services.preview_restatement(job, given.restatement(), request.user))
+        pipeline_run = services.restate(job, given.restatement(), request.user, Trigger.API)
         run = self.runs_of(job).get(pk=pipeline_run.steps.get().run_id)
         told = self.run_serializer_class(run, context=self.get_serializer_context()).data
         return Response(told, status=status.HTTP_202_ACCEPTED)

@@ -14,10 +14,10 @@ from ops.job_pages import with_pipeline_runs
 from ops.views import workflow_crumbs
 from workers.errors import AssayError
 
-from . import runs
-from .form_views import job_or_404
-from .models import DatasetJob, DatasetRun
-from .run_pages import run_columns
+from ..form_views import job_or_404
+from ..models import DatasetJob, DatasetRun
+from . import services
+from .pages import run_columns
 
 
 @action("ops.change_workflow")
@@ -26,7 +26,7 @@ def run_repeat(request, slug, layer, name, run):
     job = job_or_404(request.user, slug, layer, name)
     old = get_object_or_404(DatasetRun.objects.visible_to(request.user), pk=run, job=job)
     try:
-        started = runs.repeat(old, request.user)
+        started = services.repeat(old, request.user)
     except AssayError as error:
         tell(request, error)
         return redirect("datasets:job-detail", slug, layer, name)
@@ -42,7 +42,7 @@ def runs_compare(request, slug, layer, name):
         messages.error(request, "Choose two runs of the list to compare them.")
         return redirect("datasets:job-detail", slug, layer, name)
     crumbs = [*workflow_crumbs(job.workflow), (job.name, _address(job))]
-    found = runs.compare_settings(*chosen)
+    found = services.compare_settings(*chosen)
     context = {"job": job, "found": found, "columns": run_columns(found), "chosen": with_pipeline_runs(chosen)}
     return page(request, "datasets/run_compare.html", "Two runs compared", crumbs=crumbs, **context)
 
@@ -51,7 +51,7 @@ def runs_compare(request, slug, layer, name):
 def runs_compare_rows(request, slug, layer, name):
     job = job_or_404(request.user, slug, layer, name)
     chosen = _chosen(request, job)
-    table = runs.compare_tables(*chosen) if chosen else {"compared": False, "reason": "These runs are gone."}
+    table = services.compare_tables(*chosen) if chosen else {"compared": False, "reason": "These runs are gone."}
     return render(request, "datasets/partials/run_rows_compared.html", {"table": table, "chosen": chosen})
 
 

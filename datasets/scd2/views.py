@@ -14,18 +14,18 @@ from assay.common.pages import action, tell
 from assay.common.runs import Trigger
 from workers.errors import AssayError, InvalidSpec
 
-from . import scd2
-from .form_views import job_or_404
-from .models import DatasetJob
-from .scd2_drawing import HEIGHT, WIDTH, boxes
+from ..form_views import job_or_404
+from ..models import DatasetJob
+from . import services
+from .drawing import HEIGHT, WIDTH, boxes
 
 
 @login_required
 def job_dimension(request, slug, layer, name):
     """The search for a key and the way to restate; heavy parts come when they are asked for."""
     job = job_or_404(request.user, slug, layer, name)
-    dataset = scd2.dimension_or_404(job, request.user)
-    context = {"job": job, "dataset": dataset, "keys": scd2.key_columns(job)}
+    dataset = services.dimension_or_404(job, request.user)
+    context = {"job": job, "dataset": dataset, "keys": services.key_columns(job)}
     return render(request, "datasets/partials/about_scd2_loaded.html", context)
 
 
@@ -33,10 +33,10 @@ def job_dimension(request, slug, layer, name):
 def job_timeline(request, slug, layer, name):
     """The versions of the key that the address names, drawn and listed."""
     job = job_or_404(request.user, slug, layer, name)
-    dataset = scd2.dimension_or_404(job, request.user)
+    dataset = services.dimension_or_404(job, request.user)
     context: dict[str, Any] = {"job": job, "width": WIDTH, "height": HEIGHT}
     try:
-        found = scd2.timeline(dataset, job, scd2.key_of(job, request.GET.dict()), request.user)
+        found = services.timeline(dataset, job, services.key_of(job, request.GET.dict()), request.user)
         numbered = list(enumerate(found["versions"], 1))
         context |= {"found": found, "boxes": boxes(found["versions"]), "versions": numbered[::-1]}
     except InvalidInput as error:
@@ -50,10 +50,10 @@ def job_timeline(request, slug, layer, name):
 def job_restate_preview(request, slug, layer, name):
     """What the restatement that the dialog describes would change."""
     job = job_or_404(request.user, slug, layer, name)
-    scd2.dimension_or_404(job, request.user)
+    services.dimension_or_404(job, request.user)
     context: dict[str, Any] = {"job": job}
     try:
-        context["preview"] = _side_by_side(scd2.preview_restatement(job, _restatement(request, job), request.user))
+        context["preview"] = _side_by_side(services.preview_restatement(job, _restatement(request, job), request.user))
     except AssayError as error:
         context["error"] = error.as_dict()
     return render(request, "datasets/partials/about_scd2_restatement.html", context)
@@ -62,9 +62,9 @@ def job_restate_preview(request, slug, layer, name):
 @action("ops.change_workflow")
 def job_restate(request, slug, layer, name) -> HttpResponse:
     job = job_or_404(request.user, slug, layer, name)
-    scd2.dimension_or_404(job, request.user)
+    services.dimension_or_404(job, request.user)
     try:
-        run = scd2.restate(job, _restatement(request, job), request.user, Trigger.MANUAL)
+        run = services.restate(job, _restatement(request, job), request.user, Trigger.MANUAL)
     except AssayError as error:
         tell(request, error)
         return redirect("datasets:job-detail", slug, layer, name)
@@ -87,7 +87,7 @@ def _side_by_side(preview: dict[str, Any]) -> dict[str, Any]:
 
 def _restatement(request: HttpRequest, job: DatasetJob) -> dict[str, Any]:
     """From the dialog: a key in each line, its columns parted by commas (or a JSON object); two days."""
-    names = scd2.key_columns(job)
+    names = services.key_columns(job)
     lines = [line.strip() for line in request.POST.get("keys", "").splitlines() if line.strip()]
     days = {name: request.POST[name] for name in ("start_date", "end_date") if request.POST.get(name)}
     return {"keys": [_key(line, names) for line in lines], **days}

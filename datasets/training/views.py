@@ -7,22 +7,22 @@ from django.shortcuts import render
 
 from ops.job_pages import with_pipeline_runs
 
-from . import training
-from .form_views import job_or_404
+from ..form_views import job_or_404
+from . import services
 
 
 @login_required
 def job_card(request, slug, layer, name):
     job = job_or_404(request.user, slug, layer, name)
-    run = training.latest_run(job, request.user)
+    run = services.latest_run(job, request.user)
     context = {"job": job, "run": run}
     if run:
         with_pipeline_runs([run])
-        card = training.card_of(run)
+        card = services.card_of(run)
         context |= {
             "card": card,
-            "features": training.features_for_page(card),
-            "balance": training.balance_for_page(card),
-            "dropped": training.dropped_for_page(card),
+            "features": services.features_for_page(card),
+            "balance": services.balance_for_page(card),
+            "dropped": services.dropped_for_page(card),
         }
     return render(request, "datasets/partials/about_training_card.html", context)
