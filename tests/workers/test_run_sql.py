@@ -188,6 +188,17 @@ def test_a_windowed_run_replaces_only_the_days_of_its_window(job, load):
     assert rows_of(spec) == {(date(2026, 1, 1), 2, Decimal("30.30")), (date(2026, 1, 3), 2, Decimal("2.00"))}
 
 
+def test_a_table_can_be_partitioned_by_instants(job, load):
+    moments = [datetime(2026, 11, 22, hour, 30, tzinfo=UTC) for hour in (1, 2)]
+    rows = load(pl.DataFrame({"at": moments, "n": [1, 2]}), "moments")
+    columns = (Column(name="at", type="timestamptz"), Column(name="n", type="int64"))
+    given = {"inputs": (rows,), "columns": columns, "partition_by": ("at",), "refresh_mode": "overwrite_partition"}
+    run_sql(job(sql="select at, n from moments", **given))
+    again = job(sql="select at, n * 10 as n from moments where n = 2", **given)
+    run_sql(again)
+    assert rows_of(again) == {(moments[0], 1), (moments[1], 20)}
+
+
 def test_without_a_window_the_partitions_of_the_rows_are_replaced(job):
     day = ("day",)
     run_sql(job(partition_by=day))
@@ -301,11 +312,11 @@ def test_a_value_that_does_not_fit_ends_the_run_and_publishes_nothing(job, sql, 
 
 def test_sums_do_not_wrap(job, load):
     big = pl.DataFrame({"i": [2**31 - 1] * 3, "b": [2**62, 2**62, -(2**62)]}, schema={"i": pl.Int32, "b": pl.Int64})
-    columns = (Column(name="i", type="int64"), Column(name="b", type="int64"), Column(name="p", type="int64"))
-    sql = "select sum(i) as i, sum(b) as b, sum(i * 4) as p from numbers"
+    columns = tuple(Column(name=name, type="int64") for name in "ibpq")
+    sql = "select sum(i) as i, sum(b) as b, sum(i * 4) as p, sum(1 - i * 4 * 2) as q from numbers"
     spec = job(inputs=(load(big, "numbers"),), sql=sql, columns=columns)
     run_sql(spec)
-    assert rows_of(spec) == {(3 * (2**31 - 1), 2**62, 12 * (2**31 - 1))}
+    assert rows_of(spec) == {(3 * (2**31 - 1), 2**62, 12 * (2**31 - 1), 3 - 24 * (2**31 - 1))}
 
 
 def test_a_sum_too_large_for_its_column_ends_the_run(job, load):

@@ -50,7 +50,8 @@ class DuckDBEngine:
             if writes_files:
                 folder = Path(staging.folder)
                 folder.mkdir(parents=True, exist_ok=True)
-                staging.adopt(*_copy(connection, _cast_all(checked), staging.folder, staging.target))
+                query = _cast_all(checked, staging.target.partition_by)
+                staging.adopt(*_copy(connection, query, staging.folder, staging.target))
                 shutil.rmtree(folder)  # empty folders: the files have moved
             else:
                 staging.sink(_stream(connection, checked))
@@ -62,8 +63,10 @@ class DuckDBEngine:
         return pl.from_arrow(rows)
 
 
-def _cast_all(checked: CheckedSql) -> str:
-    columns = ", ".join(f"{_cast(column)} AS {quoted(column.name)}" for column in checked.columns)
+def _cast_all(checked: CheckedSql, folders: tuple[str, ...] = ()) -> str:
+    """The query with the target's types. `folders` are the columns whose values will name a folder."""
+    values = ((column, _in_folder(column) if column.name in folders else _cast(column)) for column in checked.columns)
+    columns = ", ".join(f"{value} AS {quoted(column.name)}" for column, value in values)
     return f"SELECT {columns} FROM ({checked.statement}) AS assay_result"  # noqa: S608 - made from a checked tree
 
 
@@ -74,6 +77,12 @@ def _cast(column: Column) -> str:
     # Delta has no time of day: the lake keeps it as text with six digits, as `Staging.sink` writes it.
     text = f"CAST({value} AS VARCHAR)"
     return f"CASE WHEN contains({text}, '.') THEN rpad({text}, 15, '0') ELSE {text} || '.000000' END"
+
+
+def _in_folder(column: Column) -> str:
+    """Delta spells an instant without its zone; DuckDB would write `+00` behind it, which no reader takes."""
+    is_instant = column.type.strip().lower() == "timestamptz"
+    return f"CAST({_cast(column)} AS TIMESTAMP)" if is_instant else _cast(column)
 
 
 def _copy(connection: duckdb.DuckDBPyConnection, query: str, folder: str, target: TableTarget) -> list[str]:

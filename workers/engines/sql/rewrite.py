@@ -109,7 +109,7 @@ def _kind(node: exp.Expression | None) -> exp.DType | None:
 
 def widen_arithmetic(tree: exp.Expression) -> None:
     """Count in 64 bits: 32 overflow on DuckDB and wrap, silently, on Polars."""
-    for node in list(tree.find_all(exp.Mul, exp.Add, exp.Sub, exp.Neg)):
+    for node in reversed(list(tree.find_all(exp.Mul, exp.Add, exp.Sub, exp.Neg))):  # inner ones first
         sides = (node.left, node.right) if isinstance(node, exp.Binary) else (node.this,)
         if all(_kind(side) in _NARROW for side in sides) and not all(isinstance(side, exp.Literal) for side in sides):
             side = sides[0]
