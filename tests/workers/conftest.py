@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tests.workers.embeddings.model_server import model_server  # noqa: F401  (fixture)
 from workers.ids import new_run_id
 from workers.specs import FilesSource, IngestSpec, SourceFile, TableTarget
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # Character offsets (start, end) of a text's tokens, in order.
 Tokens = Callable[[str], Sequence[tuple[int, int]]]
 _WORD = re.compile(r"\w+|[^\w\s]")
+BUSY = (408, 425, 429, 500, 502, 503, 504)  # HTTP's words for: the same may go through later
 SHOWN = 16  # digits of a fingerprint in the name that an index keeps
 
 
@@ -59,13 +60,14 @@ class Model:
         try:
             vectors = np.asarray(answer, dtype=np.float32)
         except (TypeError, ValueError) as error:
-            raise EmbeddingFailed(f"{self.name} answered with something that is no list of vectors.") from error
+            raise self._no_vectors(count, "something else than vectors of numbers") from error
         if vectors.ndim != 2 or len(vectors) != count or not vectors.shape[1] or not np.isfinite(vectors).all():
-            raise EmbeddingFailed(
-                f"{self.name} answered {count} texts with vectors of the shape {vectors.shape}, or not with numbers.",
-                hint="Check that the model is one for embeddings.",
-            )
+            raise self._no_vectors(count, f"vectors of the shape {vectors.shape}, or not with numbers")
         return vectors
+
+    def _no_vectors(self, count: int, what: str) -> EmbeddingFailed:
+        message = f"{self.name} answered {count} text{'s' * (count != 1)} with {what}."
+        return EmbeddingFailed(message, hint="Check that the model is one for embeddings.")
 
 
 def name_of(key: str) -> str:

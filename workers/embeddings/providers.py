@@ -6,11 +6,16 @@ environment (`OPENAI_API_KEY`, …) and connects by itself.
 
 from __future__ import annotations
 
-from .base import Model, fingerprint_of
+import re
+
+from ..errors import AssayError, SourceUnavailable
+from .base import BUSY, Model, fingerprint_of
 from .errors import EmbeddingFailed, ModelMissing
 
 # Else it fetches a table of tokens at its first use, and fails where there is no way out.
 _OPTIONS = {"openai": {"check_embedding_ctx_length": False}, "azure_openai": {"check_embedding_ctx_length": False}}
+
+PASSING = re.compile("Timeout|Connect|RateLimit|TooManyRequests|Unavailable")  # in names of the providers' errors
 
 
 def provider_model(name: str) -> Model:
@@ -49,10 +54,20 @@ class _Told:
         try:
             return ask(given)
         except Exception as error:  # noqa: BLE001  (every provider has errors of its own)
-            # Its message may quote a key: only what kind of error it is is told.
-            raise EmbeddingFailed(
-                f"{self._name} did not answer ({type(error).__name__}).", hint="Check its key, quota and address."
-            ) from None
+            raise self._told(error) from None
+
+    def _told(self, error: Exception) -> AssayError:
+        """The failure in our words: the provider's may quote a key, so only what kind of error it is is told."""
+        status = getattr(error, "status_code", None)
+        what = f"{type(error).__name__}{f', {status}' if isinstance(status, int) else ''}"
+        if status in BUSY or isinstance(error, ConnectionError | TimeoutError) or PASSING.search(type(error).__name__):
+            return SourceUnavailable(
+                f"{self._name} does not embed now ({what}).",
+                hint="Check its quota and that it can be reached. The next run goes on where this one was.",
+            )
+        return EmbeddingFailed(
+            f"{self._name} did not embed ({what}).", hint="Check its key, its model and its address."
+        )
 
 
 def _first_line(error: Exception) -> str:

@@ -6,20 +6,16 @@ import binascii
 import json
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 from langchain_core.embeddings import Embeddings
 
 from tests.workers.embeddings.questions import PAIRS
-from workers.access import Access, Connection
-from workers.embeddings import EmbeddingFailed, ModelChanged, ModelMissing, check_name, connection_of, files, load
+from workers.embeddings import ModelChanged, ModelMissing, check_name, files, load
 from workers.embeddings.base import check_same
 from workers.embeddings.minilm import minilm_model
-from workers.errors import AddressRefused, InvalidSpec, SourceMissing, SourceRefused
-from workers.network import NetworkPolicy
+from workers.errors import InvalidSpec
 
 
 @pytest.fixture(scope="module")
@@ -152,86 +148,3 @@ def test_vectors_of_another_model_are_not_asked():
     check_same(model.key, model)
     with pytest.raises(ModelChanged, match="embedded:hash@0123"):
         check_same("embedded:hash@0123456789abcdef", model)
-
-
-# --- over HTTP ---------------------------------------------------------------------
-
-
-@pytest.fixture
-def model_server():
-    """Speaks OpenAI's protocol: [length, words, 1] of each text, in another order than asked."""
-    asked = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            asked.append((self.path, self.headers.get("Authorization"), body))
-            if body["model"] == "busy" and len(asked) < 3:
-                return self.answer(503, {})
-            if body["model"] == "unknown":
-                return self.answer(404, {"error": {"message": "no model for key s3cret"}})
-            data = [
-                {"index": place, "embedding": [len(text), len(text.split()), 1.0]}
-                for place, text in enumerate(body["input"])
-            ]
-            return self.answer(200, {"data": data[::-1] if body["model"] != "few" else data[1:]})
-
-        def answer(self, status, told):
-            content = json.dumps(told).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *args):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    server.asked = asked
-    yield server
-    server.shutdown()
-    server.server_close()
-
-
-def access_to(server, *allow: str) -> Access:
-    url = f"http://127.0.0.1:{server.server_port}/v1"
-    connection = Connection(name="models", kind="http", password="s3cret", options={"base_url": url})
-    return Access(connections={"models": connection}, http=NetworkPolicy(allow=allow))
-
-
-def test_a_model_behind_a_connection_embeds(model_server):
-    model = load("http:models/small", access_to(model_server, "127.0.0.1"))
-    vectors = model.embed(["a b", "abcde"])
-    expected = np.array([[3, 2, 1], [5, 1, 1]], dtype=float)
-    assert np.allclose(vectors, expected / np.linalg.norm(expected, axis=1, keepdims=True))
-    assert model_server.asked[0][:2] == ("/v1/embeddings", "Bearer s3cret")
-    assert connection_of(model.name) == "models"
-    assert "s3cret" not in repr(model) + model.key
-
-
-def test_a_busy_model_is_asked_again(model_server):
-    assert load("http:models/busy", access_to(model_server, "127.0.0.1")).embed(["x"]).shape == (1, 3)
-    assert len(model_server.asked) == 3
-
-
-def test_the_network_policy_holds_for_models(model_server):
-    with pytest.raises(AddressRefused):
-        load("http:models/small", access_to(model_server)).embed(["x"])
-    assert model_server.asked == []
-
-
-def test_what_a_model_refuses_is_told_without_its_words(model_server):
-    with pytest.raises(SourceRefused, match="404") as refused:
-        load("http:models/unknown", access_to(model_server, "127.0.0.1")).embed(["x"])
-    assert "s3cret" not in str(refused.value.as_dict())
-
-
-def test_a_vector_too_few_is_an_error(model_server):
-    with pytest.raises(EmbeddingFailed, match="2 texts with 1 vectors"):
-        load("http:models/few", access_to(model_server, "127.0.0.1")).embed(["x", "y"])
-
-
-def test_a_connection_that_is_gone_is_named():
-    with pytest.raises(SourceMissing, match="models"):
-        load("http:models/small")
