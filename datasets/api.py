@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.decorators import action
@@ -32,6 +33,7 @@ from .scd2.api import Scd2Actions
 from .training.api import CardActions
 from .transforms import TransformConfig
 from .validation import fill_in
+from .vectors.api import RebuildAction
 
 NAMES_SCHEMA = {"type": "array", "items": {"type": "string"}}
 INPUTS_SCHEMA = {
@@ -110,16 +112,24 @@ class DatasetJobSerializer(JobSerializer):
 
     def _candidate(self, attrs: dict[str, Any]) -> DatasetJob:
         record = super()._candidate(attrs)
+        record.author = getattr(self.context.get("request"), "user", None)  # nobody: it is `apply`
         fill_in(record)
         return record
 
 
-class DatasetRunSerializer(JobRunSerializer):
+class DatasetRunRowSerializer(JobRunSerializer):
+    """A run in a list: without the facts that its template tells, which may be large."""
+
     layer = serializers.CharField(source="job.layer", read_only=True)
 
     class Meta:
         model = DatasetRun
-        fields = read_only_fields = (*RUN_FIELDS, "layer", "input_versions", "facts", "options", "repeat_of")
+        fields = read_only_fields = (*RUN_FIELDS, "layer", "input_versions", "repeat_of")
+
+
+class DatasetRunSerializer(DatasetRunRowSerializer):
+    class Meta(DatasetRunRowSerializer.Meta):
+        fields = read_only_fields = (*DatasetRunRowSerializer.Meta.fields, "facts", "options")
 
 
 class StatementSerializer(serializers.Serializer):
@@ -141,6 +151,7 @@ class DatasetJobViewSet(JobViewSet):
     queryset = DatasetJob.objects.all()
     serializer_class = DatasetJobSerializer
     run_serializer_class = DatasetRunSerializer
+    run_row_serializer_class = DatasetRunRowSerializer
     filterset_fields = ("dataset_type", "transform_type", "engine", "enabled")
 
     def get_queryset(self):
@@ -149,8 +160,11 @@ class DatasetJobViewSet(JobViewSet):
     def fixed_fields(self) -> dict[str, Any]:
         return {**super().fixed_fields(), "layer": self.kind_name}
 
+    def listed_runs_of(self, job: DatasetJob) -> QuerySet[DatasetRun]:
+        return super().listed_runs_of(job).defer("facts", "options")
+
     def preview_of(self, job: DatasetJob) -> Preview:
-        return services.preview(job)
+        return services.preview(job, self.request.user)
 
     @extend_schema(responses=GeneratedSqlSerializer)
     @action(detail=True, methods=["get"])
@@ -159,15 +173,15 @@ class DatasetJobViewSet(JobViewSet):
         return Response(services.generated_sql(self.get_object()))
 
 
-@job_schema(DatasetRunSerializer)
+@job_schema(DatasetRunSerializer, row=DatasetRunRowSerializer)
 class SilverJobViewSet(Scd2Actions, DatasetJobViewSet):
     """What makes Silver tables out of Bronze."""
 
     kind_name = "silver"
 
 
-@job_schema(DatasetRunSerializer)
-class GoldJobViewSet(SeriesAction, CardActions, DatasetJobViewSet):
+@job_schema(DatasetRunSerializer, row=DatasetRunRowSerializer)
+class GoldJobViewSet(SeriesAction, CardActions, RebuildAction, DatasetJobViewSet):
     """What makes Gold tables out of Silver."""
 
     kind_name = "gold"
@@ -178,5 +192,9 @@ class DatasetRunViewSet(RunActions, ReadOnlyModelViewSet):
     serializer_class = DatasetRunSerializer
     filterset_fields = ("status", "trigger")
 
+    def get_serializer_class(self):
+        return DatasetRunRowSerializer if self.action == "list" else DatasetRunSerializer
+
     def get_queryset(self):
-        return with_pipeline_run(super().get_queryset())
+        found = with_pipeline_run(super().get_queryset())
+        return found.defer("spec", "facts", "options") if self.action == "list" else found

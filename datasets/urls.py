@@ -5,6 +5,7 @@ from .metrics.urls import urlpatterns as metric_pages
 from .runs import views as run_views
 from .scd2 import views as scd2_views
 from .training import views as training_views
+from .vectors import views as vector_views
 
 
 class LayerConverter:
@@ -43,6 +44,7 @@ urlpatterns = [
     path(
         f"{_jobs}<slug:name>/deliveries/<uuid:run>/<str:file>/", feeds_views.job_delivery_file, name="job-delivery-file"
     ),
+    path(f"{_jobs}<slug:name>/rebuild/", vector_views.job_rebuild, name="job-rebuild"),
     path(f"{_jobs}<slug:name>/card/", training_views.job_card, name="job-card"),
     path(f"{_jobs}<slug:name>/runs/compare/", run_views.runs_compare, name="job-runs-compare"),
     path(f"{_jobs}<slug:name>/runs/compare/rows/", run_views.runs_compare_rows, name="job-runs-compare-rows"),

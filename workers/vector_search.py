@@ -23,6 +23,7 @@ from .errors import AssayError
 from .lake.store import reaching
 from .lake.table import Table, open_table
 from .specs import Column
+from .vector_damage import check_whole
 from .vector_filters import condition
 
 NEEDED = frozenset({"chunk_id", "document_id", "text", "embedding", "embedding_model"})
@@ -99,7 +100,7 @@ def find(
     if vector.shape[0] != index.matrix.shape[1]:
         raise ModelChanged(
             f"{model.name} answers with {vector.shape[0]} numbers; the index has {index.matrix.shape[1]} in a vector.",
-            hint='Run the job with the option {"rebuild": true}.',
+            hint="Rebuild the index: the page of the job that makes it has a button for that.",
         )
     scores = _scores(index.matrix, places, vector)
     score_of: dict[int, float] = {}
@@ -144,10 +145,11 @@ def _ranked(places: np.ndarray, scores: np.ndarray) -> Iterator[tuple[int, float
 
 
 def read_index(uri: str, version: int | None = None, cap_bytes: int = DEFAULT_CAP_BYTES) -> Index:
-    """Raises `NoVectorIndex`, `IndexTooLarge`, `TableMissing`, `LakeUnavailable`."""
+    """Raises `NoVectorIndex`, `IndexTooLarge`, `IndexDamaged`, `TableMissing`, `LakeUnavailable`."""
     with reaching(uri):
         table = open_table(uri, version)
         check_columns(table.columns)
+        check_whole(table)
         return _read(table, cap_bytes)
 
 

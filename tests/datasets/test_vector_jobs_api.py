@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from assay.common import policy
 from catalog.models import Dataset
 from datasets import services
 from datasets.models import DatasetJob
 from datasets.transforms import TRANSFORMS
 from datasets.transforms.vector_index import MINILM_TOKENS
+from ops.local import run_in_process
+from ops.models import PipelineRun
+from ops.services import start_job_run
 from tests.vector_jobs import CONFIG, GOLD, JOB, make_help_centre, make_index, run_job
 from workers.embeddings.minilm import MAX_TEXT_TOKENS
 from workers.errors import InvalidSpec
@@ -101,6 +105,77 @@ def test_a_run_can_be_told_to_rebuild(centre, api):
     for wrong in ({"other": 1}, {"rebuild": "yes"}):
         with pytest.raises(InvalidSpec):
             transform.with_options(spec, wrong)
+
+
+REBUILD = f"{GOLD}search/rebuild/"
+PAGE = "/workflows/help/gold-jobs/search/"
+
+
+def searched_version(api) -> int:
+    return api.get("/api/catalog/datasets/gold.help.search/search/?q=goods").json()["version"]
+
+
+def started() -> list[dict]:
+    """The options of the runs that were started, the newest first."""
+    return list(PipelineRun.objects.order_by("-pk").values_list("options", flat=True))
+
+
+def test_an_index_is_rebuilt_over_the_api(centre, api):
+    make_index(api)
+    answer = api.post(REBUILD)
+    assert answer.status_code == 202, answer.json()
+    assert (answer.json()["job"], answer.json()["options"]) == ("search", {"rebuild": True})
+    again = api.post(REBUILD)
+    assert (again.status_code, again.json()["errors"][0]["code"]) == (409, "job_is_running")
+
+
+def test_the_run_of_a_rebuild_embeds_everything_and_searches_find_the_old_index_until_its_end(centre, api):
+    job = make_index(api)
+    run_id = api.post(REBUILD).json()["id"]
+    assert searched_version(api) == 0
+    run_in_process(PipelineRun.objects.get())
+    run = job.runs.get(pk=run_id)
+    assert (run.status, run.facts["embedded_chunks"]) == ("success", 4)
+    assert run.facts["rebuilt"] == "the run was started with rebuild"
+    assert searched_version(api) == 1
+
+
+def test_only_an_index_is_rebuilt_and_nothing_is_asked_with_it(centre, api, monkeypatch):
+    make_index(api)
+    assert api.post(REBUILD, {"model": "other"}, format="json").status_code == 400
+    assert api.get(REBUILD).status_code == 405
+    plain = JOB | {"name": "plain", "dataset_type": "mart", "transform_type": "sql", "config": {}}
+    answer = api.post(GOLD, plain | {"sql_text": "select id from articles"}, format="json")
+    assert answer.status_code == 201, answer.json()
+    assert api.post(f"{GOLD}plain/rebuild/").status_code == 404
+    hidden = policy.VisibleQuerySet.visible_to
+    monkeypatch.setattr(
+        policy.VisibleQuerySet,
+        "visible_to",
+        lambda self, user: self.none() if self.model is Dataset else hidden(self, user),
+    )
+    assert api.post(REBUILD).status_code == 404
+    assert started() == []
+
+
+def test_the_page_has_a_button_that_asks_before_it_rebuilds(centre, api, client, engineer):
+    run_in_process(start_job_run("gold", make_index(api), send=False))
+    client.force_login(engineer)
+    shown = client.get(PAGE).content.decode()
+    assert f'action="{PAGE}rebuild/"' in shown
+    assert "4 chunks are all embedded anew by embedded:hash" in shown
+    answer = client.post(f"{PAGE}rebuild/")
+    assert answer.status_code == 302
+    assert started()[0] == {"rebuild": True}
+    assert "is running already" in client.post(f"{PAGE}rebuild/", follow=True).content.decode()
+
+
+def test_whoever_may_only_look_rebuilds_nothing(centre, api, client, django_user_model):
+    make_index(api)
+    client.force_login(django_user_model.objects.create_user("guest"))
+    assert client.post(f"{PAGE}rebuild/").status_code == 403
+    assert "Rebuild" not in client.get(PAGE).content.decode()
+    assert started() == []
 
 
 def test_the_sql_of_an_index_tells_what_it_reads(centre, api):

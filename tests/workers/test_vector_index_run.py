@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -25,6 +26,8 @@ from workers.lake.table import open_table, table_exists
 from workers.schema import columns_of
 from workers.specs import TableInput, TableTarget, to_json
 from workers.template_specs import VectorIndexSpec
+from workers.vector_damage import IndexDamaged
+from workers.vector_search import read_index
 
 AT = datetime(2026, 11, 22, 10, 30, tzinfo=UTC)
 LONG = "Cranes unload the ships. " * 12
@@ -258,6 +261,23 @@ def test_a_rebuild_that_was_asked_for_embeds_all(articles, job):
     again = run_index(job(source, rebuild=True))
     assert again.facts["embedded_chunks"] == first.facts["embedded_chunks"]
     assert again.facts["kept_chunks"] == 0
+
+
+@pytest.mark.parametrize("harm", ["lost", "cut off"])
+def test_a_damaged_index_says_so_and_a_rebuild_makes_it_whole(articles, job, harm):
+    source = articles(THREE)
+    run_index(job(source))
+    spec = job(source, rebuild=True)
+    whole = index_of(spec)
+    for file in open_table(spec.target.uri).data_files:
+        path = Path(file.uri)
+        path.unlink() if harm == "lost" else path.write_bytes(path.read_bytes()[:500])
+    for use in (lambda: run_index(job(source)), lambda: read_index(spec.target.uri)):
+        with pytest.raises(IndexDamaged) as told:
+            use()
+        assert "button" in told.value.hint
+    run_index(spec)
+    assert index_of(spec).equals(whole)
 
 
 def test_only_files_with_changed_documents_are_written_anew(articles, job):

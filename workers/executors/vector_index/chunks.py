@@ -18,6 +18,7 @@ from workers.schema import polars_schema
 from workers.specs import Column
 
 from .documents import HASH, ID, TEXT, content_hash
+from .kept import KeptVectors
 
 CHUNKS_PER_FILE = 20_000  # about 50 MB: what holds a changed document is written anew by the file
 CHUNKS_AT_ONCE = 1_024
@@ -31,6 +32,7 @@ class Tally:
     chunks: int = 0
     embedded: int = 0
     reused: int = 0  # chunks whose vector was known
+    resumed: int = 0  # chunks whose vector a run that did not publish had asked for
     without_words: int = 0  # documents of which no chunk came
     characters: int = 0
 
@@ -45,6 +47,7 @@ class Chunker:
     way: str  # what content hashes cover beside the text
     staging: Staging
     progress: Progress
+    kept: KeptVectors
     known: Table | None = None  # whose vectors are this model's
     characters: int = 0  # of all documents to come, for the progress
     dimension: int = 0  # of the vectors; 0 until there is one
@@ -91,11 +94,15 @@ class Chunker:
     def _add(self, part: pl.DataFrame, pieces: list[tuple[int, int, str]], known: dict[str, np.ndarray]) -> None:
         texts = [text for _, _, text in pieces]
         unknown = list(dict.fromkeys(text for text in texts if text not in known))
-        vectors = known | dict(zip(unknown, self._embedded(unknown, len(texts)), strict=True))
-        self.tally.embedded += len(unknown)
+        kept = self.kept.find(unknown)
+        for vectors in (known, kept):
+            self._check_dimensions(len(vector) for vector in vectors.values())
+        asked = [text for text in unknown if text not in kept]
+        vectors = known | kept | dict(zip(asked, self._embedded(asked, len(texts)), strict=True))
+        self.tally.embedded += len(asked)
+        self.tally.resumed += len(kept)
         self.tally.reused += len(texts) - len(unknown)
         self.tally.chunks += len(texts)
-        self._check_dimension(vectors.values())
         matrix = np.stack([vectors[text] for text in texts])
         self._parts.append(self._rows(part, pieces, matrix))
         if sum(each.height for each in self._parts) >= CHUNKS_PER_FILE:
@@ -106,16 +113,20 @@ class Chunker:
         total = self._total(self.tally.chunks + pieces)
         for start in range(0, len(texts), self.model.batch_texts):
             self.progress("stage", done=self.tally.chunks + start, total=total)
-            yield from self.model.embed(texts[start : start + self.model.batch_texts])
+            batch = texts[start : start + self.model.batch_texts]
+            vectors = self.model.embed(batch)
+            self._check_dimensions([vectors.shape[1]])
+            self.kept.add(batch, vectors)
+            yield from vectors
 
-    def _check_dimension(self, vectors: Iterable[np.ndarray]) -> None:
+    def _check_dimensions(self, lengths: Iterable[int]) -> None:
         """Raises `ModelChanged` where a provider gives vectors of another length under the same name."""
-        for found in {len(vector) for vector in vectors}:
+        for found in set(lengths):
             self.dimension = self.dimension or found
             if found != self.dimension:
                 raise ModelChanged(
-                    f"{self.model.name} gave vectors of {found} numbers and of {self.dimension}.",
-                    hint='If the model is another one now, start a run with the option {"rebuild": true}.',
+                    f"{self.model.name} gives vectors of {found} numbers now, and gave vectors of {self.dimension}.",
+                    hint="If it is another model now, rebuild the index: its job's page has a button for that.",
                 )
 
     def _total(self, chunks: int) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from workers.access import NOTHING, Access
-from workers.embeddings import EMBEDDED, load, unload
+from workers.embeddings import EMBEDDED, ModelChanged, load, unload
 from workers.embeddings.base import Model
 from workers.embeddings.chunking import Chunking, cut
 from workers.errors import InvalidSpec, RowsDoNotBalance
@@ -28,9 +28,11 @@ from workers.results import StepResult
 from workers.schema import polars_schema
 from workers.specs import Column
 from workers.template_specs import VectorIndexSpec
+from workers.vector_damage import check_whole
 
 from .chunks import Chunker, chunk_id, with_types
 from .documents import HASH, ID, TEXT, Documents, compare, content_hash, input_rows
+from .kept import KeptVectors, forget
 
 Spec = VectorIndexSpec
 OWN_COLUMNS = ("chunk_id", ID, "chunk_index", TEXT, HASH, "embedding", "embedding_model")
@@ -53,15 +55,20 @@ def run(spec: VectorIndexSpec, progress: Progress = silent, access: Access = NOT
     document without a text has no chunks. `full_refresh` and `merge` do the
     same: both leave an index of exactly the input. Everything is made anew
     when the model, the columns or the partitions are others, and where
-    `spec.rebuild` says so.
+    `spec.rebuild` says so. Vectors of a run that did not publish are taken over.
 
     Raises `AuditFailed` for ids that are missing or not unique, `ModelMissing`,
-    `EmbeddingFailed`, and what `run_refresh` raises. The table is then as it was.
+    `EmbeddingFailed`, `IndexDamaged` (a rebuild helps), and what `run_refresh` raises. The table is then as it was.
     """
     try:
-        return run_refresh(replace(spec, refresh_mode="full_refresh"), progress, _maker(spec, progress, access))
+        result = run_refresh(replace(spec, refresh_mode="full_refresh"), progress, _maker(spec, progress, access))
+    except ModelChanged:
+        forget(spec.target.uri)  # or vectors of both would meet in the next try, too
+        raise
     finally:
         unload()
+    forget(spec.target.uri)
+    return result
 
 
 def _maker(spec: VectorIndexSpec, progress: Progress, access: Access):
@@ -121,6 +128,9 @@ def _plan(spec: VectorIndexSpec, model: Model) -> _Plan:
 def _reason_to_rebuild(spec: VectorIndexSpec, model: Model, table: Table | None) -> str:
     if table is None:
         return ""
+    if spec.rebuild:
+        return "the run was started with rebuild"
+    check_whole(table)
     if [(c.name, c.type) for c in table.columns] != [(c.name, c.type) for c in spec.columns]:
         return "the columns are others"
     if table.partition_by != spec.target.partition_by:
@@ -128,7 +138,7 @@ def _reason_to_rebuild(spec: VectorIndexSpec, model: Model, table: Table | None)
     made_by = _made_by(table)
     if made_by and made_by != model.key:
         return f"the model is {model.key}, and was {made_by}"
-    return "the run was started with rebuild" if spec.rebuild else ""
+    return ""
 
 
 def _made_by(table: Table) -> str:
@@ -145,20 +155,22 @@ def _chunked(
     """Stage the chunks of new and changed documents."""
     todo = documents.to_embed
     characters = int(documents.told.join(todo, on=ID, how="semi")["characters"].sum())
-    chunker = Chunker(
-        columns=spec.columns,
-        model=plan.model,
-        chunking=plan.chunking,
-        way=plan.chunking.key,
-        staging=staging,
-        progress=progress,
-        known=None if spec.rebuild else plan.known(_type_of(spec, ID)),
-        characters=characters,
-        dimension=_dimension(plan.kept_table) or 0,
-    )
     progress("stage", done=0, message=f"{todo.height:,} documents to embed, {characters:,} characters")
-    if todo.height:
-        chunker.stage(rows.join(todo.lazy(), on=ID, how="semi", maintain_order="left"), todo.height)
+    with KeptVectors(spec.target.uri, plan.model.key, rebuild=spec.rebuild) as kept:
+        chunker = Chunker(
+            columns=spec.columns,
+            model=plan.model,
+            chunking=plan.chunking,
+            way=plan.chunking.key,
+            staging=staging,
+            progress=progress,
+            kept=kept,
+            known=None if spec.rebuild else plan.known(_type_of(spec, ID)),
+            characters=characters,
+            dimension=_dimension(plan.kept_table) or 0,
+        )
+        if todo.height:
+            chunker.stage(rows.join(todo.lazy(), on=ID, how="semi", maintain_order="left"), todo.height)
     return chunker
 
 
@@ -225,6 +237,7 @@ def _facts(
         "chunks": held - leaving + updated + tally.chunks,
         "embedded_chunks": tally.embedded,
         "reused_chunks": tally.reused,
+        "resumed_chunks": tally.resumed,
         "updated_chunks": updated,
         "kept_chunks": held - leaving,
         "deleted_chunks": leaving - updated,
