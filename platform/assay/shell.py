@@ -58,7 +58,7 @@ UNFOLD = {
     "BORDER_RADIUS": "8px",
     "LOGIN": {"form": "assay.forms.LoginForm"},
     "STYLES": [_style(name) for name in ("assay", "graph", "ingest")],
-    "SCRIPTS": [_script(name) for name in ("assay", "forms", "ingest", "graph", "charts")],
+    "SCRIPTS": [_script(name) for name in ("assay", "live", "forms", "ingest", "graph", "charts")],
     "COMMAND": {"show_history": True},
     "COLORS": {
         "primary": {

@@ -26,6 +26,22 @@
     items[next].scrollIntoView({ block: "nearest" });
   }
 
+  // Enter goes to what was typed, also where the answer is still on its way: never to what was found before.
+  const found = { for: null, isAwaited: false };
+  const typed = () => command().querySelector("input").value;
+
+  function goToSelected() {
+    found.isAwaited = found.for !== typed();
+    if (found.isAwaited) htmx.trigger(command().querySelector("input"), "search");
+    else command().querySelector("li[aria-selected=true] a")?.click();
+  }
+
+  document.addEventListener("htmx:afterSwap", (event) => {
+    if (event.target.id !== "as-command-results") return;
+    found.for = event.detail.requestConfig.parameters.s;
+    if (found.isAwaited && found.for === typed()) goToSelected();
+  });
+
   document.addEventListener("keydown", (event) => {
     if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
       event.preventDefault();
@@ -36,7 +52,7 @@
         move(event.key === "ArrowDown" ? 1 : -1);
       } else if (event.key === "Enter") {
         event.preventDefault();
-        command().querySelector("li[aria-selected=true] a")?.click();
+        goToSelected();
       }
     }
   });

@@ -100,6 +100,7 @@
     const check = document.getElementById("check");
     if (!form() || quiet.has(field?.name) || !check) return;
     document.getElementById("preview").classList.add("as-stale");
+    htmx.trigger(check, "htmx:abort"); // its answer would overwrite what is being typed
     htmx.trigger(check, "form-changed");
   }
 

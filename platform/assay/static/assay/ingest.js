@@ -39,6 +39,11 @@
     }
   });
 
+  // The answer to a preview that is on its way would overwrite what is being typed.
+  document.addEventListener("input", (event) => {
+    if (formOf(event.target) && event.target.closest("[data-columns-card]")) htmx.trigger("#preview", "htmx:abort");
+  });
+
   // What is only new is added; whoever chose something else keeps it.
   function proposeWriteMode(form) {
     const mode = form.elements.write_mode;
