@@ -1,7 +1,7 @@
 """A model on this machine that speaks OpenAI's protocol for embeddings, and fails as told.
 
 A vector is [length, words, 1] of its text, so that a test knows what is right;
-the answer lists them backwards, as the protocol allows.
+the answer lists them backwards, which the protocol allows, and langchain-openai does not look at.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class ModelServer:
         self.most_texts = 1_000  # in a request; 413 for more
         self.longest_text = 100_000  # characters; 400 for more
         self.stall_seconds = 2.0
+        self.is_backwards = True
         self.at_request: Callable[[int], None] = lambda number: None
         self.bodies: list[Answer] = []
         self.keys: list[str | None] = []  # Authorization of each request
@@ -108,7 +109,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault == "strange":
             vectors[0] = [None, "x", 1.0]
         data = [{"index": place, "embedding": vector} for place, vector in enumerate(vectors)]
-        return data[1:] if fault == "few" else data[::-1]
+        data = data[1:] if fault == "few" else data
+        return data[::-1] if self.model.is_backwards else data
 
     def _pour(self) -> None:
         while True:  # until whoever asked goes away
