@@ -1,9 +1,10 @@
 """The as-of join on Polars: each feature input once, sorted light, its values fetched only for the rows that won.
 
 Two clocks make one: a row is available from the later of when it happened and
-when it was known. Sorted by that, a row which a better one (a later event)
-preceded is never the answer and is dropped; what is left is an ordinary
-backward as-of join, after which age and validity are looked at.
+when it was known. Key and moment make one number, so that one sort puts the
+rows in order and one search finds, for each example, the last that was
+available. Where a better one (a later event) preceded it, that one is the
+answer; after that, age and validity are looked at.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from .plan import INTEGERS, Group, Plan
 Frames = Mapping[str, pl.LazyFrame]  # by alias
 FEW_KEYS = 20_000  # so many are looked for one by one when a feature is read
 EXAMPLES = 5
-ROUNDS = 4
+KEY_RANGE = 2**32  # numbers further apart than this are counted through, so that they fit beside any moment
 SECOND = 1_000_000  # in microseconds
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -59,24 +60,52 @@ def attach(plan: Plan, examples: pl.DataFrame, frames: Frames, told: Told) -> pl
     `examples` have the entity's key and `assay_time`, and are sorted by both.
     Raises `AuditFailed` where a feature without a time has two rows of one key.
     """
-    keys = examples.select(*key_columns(plan, plan.entity.alias, plan.entity.key_columns), t=pl.col("assay_time"))
-    columns: list[pl.Series] = []
-    for group in plan.groups:
-        rows = _read(plan, group, keys, frames[group.alias])
-        place, state = (_latest if group.is_timed else _only)(group, keys, rows, told)
-        told.states.setdefault(group.number, Counter()).update(dict(state.value_counts().iter_rows()))
-        columns += [rows[f"v{n}"].gather(place).alias(column.name) for n, (_, column) in enumerate(group.outputs)]
-    return pl.DataFrame(columns) if columns else pl.DataFrame(height=keys.height)
+    keys = examples.select(key_columns(plan, plan.entity.alias, plan.entity.key_columns))
+    numbered, codes = _numbered(keys)
+    numbered = numbered.with_columns(examples["assay_time"].alias("t"))
+    found = [_values(plan, group, keys, numbered, codes, frames[group.alias], told) for group in plan.groups]
+    return pl.concat(found, how="horizontal") if found else pl.DataFrame(height=keys.height)
 
 
-def _read(plan: Plan, group: Group, keys: pl.DataFrame, frame: pl.LazyFrame) -> pl.DataFrame:
-    """The input's rows whose key may be among those asked for: `k…`, `e`vent, `k`nown, `u`ntil, and values `v…`."""
+def _numbered(keys: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+    """Each key as a number, `key`, and which number stands for which key; None: each for itself.
+
+    Numbers are sorted and compared several times as fast as texts, or as several columns.
+    """
+    if keys.schema == {"k0": pl.Int64} and (keys.is_empty() or keys["k0"].max() - keys["k0"].min() < KEY_RANGE):
+        return keys.rename({"k0": "key"}), None
+    numbered = keys.select(pl.struct(keys.columns).rle_id().cast(pl.Int64).alias("key"))
+    return numbered, pl.concat([keys, numbered], how="horizontal").unique("key", keep="first", maintain_order=True)
+
+
+def _values(
+    plan: Plan,
+    group: Group,
+    keys: pl.DataFrame,
+    numbered: pl.DataFrame,
+    codes: pl.DataFrame | None,
+    frame: pl.LazyFrame,
+    told: Told,
+) -> pl.DataFrame:
+    rows = _read(plan, group, keys, codes, frame)
+    if group.is_timed:
+        rows = _with_times(group, rows, told)
+        place, state = _latest(group, numbered, rows)
+    else:
+        place, state = _only(group, keys, numbered, rows)
+    told.states.setdefault(group.number, Counter()).update(dict(state.value_counts().iter_rows()))
+    return rows.select(pl.col(f"v{n}").gather(place).alias(column.name) for n, (_, column) in enumerate(group.outputs))
+
+
+def _read(
+    plan: Plan, group: Group, keys: pl.DataFrame, codes: pl.DataFrame | None, frame: pl.LazyFrame
+) -> pl.DataFrame:
+    """The input's rows whose key may be among those asked for: `key`, `event`, `known`, `until`, and values `v…`."""
     feature = group.feature
 
     def time(name: str, called: str) -> list[pl.Expr]:
         return [micros(name, plan.type_of(group.alias, name)).alias(called)] if name else []
 
-    names = [f"k{place}" for place in range(len(feature.key_columns))]
     rows = frame.select(
         *key_columns(plan, group.alias, feature.key_columns),
         *time(feature.time_column, "event"),
@@ -89,133 +118,152 @@ def _read(plan: Plan, group: Group, keys: pl.DataFrame, frame: pl.LazyFrame) -> 
         rows = rows.filter(pl.col("k0").is_in(first.implode()))
     elif keys.schema["k0"] != pl.Boolean:
         rows = rows.filter(pl.col("k0").is_between(first.min(), first.max()))
-    if len(names) == 1 and keys.schema["k0"] == pl.Int64:
+    if codes is None:
         return rows.filter(pl.col("k0").is_not_null()).rename({"k0": "key"}).collect(engine="streaming")
-    # Keys of several columns, and texts, become numbers: everything after this sorts and compares them.
-    codes = keys.select(names).unique().sort(names).with_row_index("key")
-    return rows.join(codes.lazy(), on=names, how="inner").drop(names).collect(engine="streaming")
-
-
-def _coded(keys: pl.DataFrame) -> pl.DataFrame:
-    names = [name for name in keys.columns if name != "t"]
-    if names == ["k0"] and keys.schema["k0"] == pl.Int64:
-        return keys.rename({"k0": "key"})
-    codes = keys.select(names).unique().sort(names).with_row_index("key")
-    return keys.join(codes, on=names, how="left", maintain_order="left").select("key", "t")
+    return rows.join(codes.lazy(), on=keys.columns, how="inner").drop(keys.columns).collect(engine="streaming")
 
 
 # --- features that change with time --------------------------------------------------
 
 
-def _latest(group: Group, keys: pl.DataFrame, rows: pl.DataFrame, told: Told) -> tuple[pl.Series, pl.Series]:
-    """Where in `rows` each example's values stand (null: nowhere), and why."""
-    coded = _coded(keys)
-    clock = rows.select("key", "event", *(["known"] if "known" in rows.columns else []))
-    clock = clock.with_row_index("place")
-    if clock["event"].null_count() or ("known" in clock.columns and clock["known"].null_count()):
-        placed = clock.drop_nulls(["event", *(["known"] if "known" in clock.columns else [])])
-        told.without_time[group.number] += clock.height - placed.height
-        clock = placed
-    history = _history(clock, rows, [f"v{n}" for n in range(len(group.outputs))])
-    found = coded.join_asof(
-        history, left_on="t", right_on="available", by="key", strategy="backward", check_sortedness=False
-    ).select("key", "t", "event", "place")
-    return _states(group, found, clock, rows)
+def _with_times(group: Group, rows: pl.DataFrame, told: Told) -> pl.DataFrame:
+    clocks = rows.select(pl.col("^(event|known)$"))
+    if not any(column.null_count() for column in clocks):
+        return rows
+    placed = rows.drop_nulls(clocks.columns)
+    told.without_time[group.number] += rows.height - placed.height
+    return placed
 
 
-def _history(clock: pl.DataFrame, rows: pl.DataFrame, values: list[str]) -> pl.DataFrame:
-    """The rows that are the answer at some moment, in the order in which they become it."""
-    if "known" not in clock.columns:
-        return _settle_ties(_in_order(clock.with_columns(available="event")), rows, values)
-    order = clock.select("key", "event", "place", available=pl.max_horizontal("event", "known"))
-    return _without_late(_settle_ties(_in_order(order), rows, values))
+def _latest(group: Group, examples: pl.DataFrame, rows: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
+    """Where in `rows` each example's values stand (null: nowhere), and why. `examples` are `key` and `t`ime."""
+    line = _Line.of(examples["key"], rows)
+    order = _in_order(line, rows)
+    within = examples.select("key", t=pl.col("t").clip(line.before, line.last))
+    now, start = within.select(now=line.number("t"), start=line.start)
+    after = order["number"].search_sorted(now, side="right")
+    last = pl.select(pl.when(after > 0).then(after - 1)).to_series()
+    found = examples.select("t", now=now, after=after).with_columns(
+        place=_best(order).gather(last), is_there=(order["number"].gather(last) >= start).fill_null(value=False)
+    )
+    return _states(group, found, order, rows)
 
 
-def _in_order(clock: pl.DataFrame) -> pl.DataFrame:
-    """Sorted by key and `available`; as one number where both fit into one, which takes half the time."""
-    low, high, first, last, is_whole = clock.select(
-        pl.col("key").min().alias("low"),
-        pl.col("key").max().alias("high"),
-        pl.col("available").min().alias("first"),
-        pl.col("available").max().alias("last"),
-        (pl.col("available") % SECOND == 0).all().alias("is_whole"),
-    ).row(0)
-    if low is None:
-        return clock
-    unit = SECOND if is_whole else 1
-    span = (last - first) // unit + 1
-    if (high - low + 1) * span >= 2**63:
-        return clock.sort("key", "available")
-    number = (pl.col("key").cast(pl.Int64) - low) * span + (pl.col("available") - first) // unit
-    return clock.with_columns(number=number).sort("number").drop("number")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Line:
+    """Key and moment as one number: each key has a stretch of `span` units of time, which begins before any row."""
+
+    first_key: int
+    before: int  # microseconds: one unit before anything happened
+    last: int
+    unit: int  # microseconds
+    span: int
+    dtype: pl.DataType
+
+    @classmethod
+    def of(cls, keys: pl.Series, rows: pl.DataFrame) -> _Line:
+        """The line of all these keys. Whole seconds, if there is nothing finer, most often leave room in 64 bits."""
+        first, last, *rests = rows.select(
+            pl.col("event").min().alias("first"),
+            pl.max_horizontal(pl.col("^(event|known)$").max()),
+            (pl.col("^(event|known)$") % SECOND).max().name.suffix(" rest"),
+        ).row(0)
+        unit = 1 if any(rests) else SECOND
+        before, last = (first or 0) - unit, last or 0
+        span = (last - before) // unit + 1
+        first_key, last_key = keys.min() or 0, keys.max() or 0
+        fits = (last_key - first_key + 1) * span < 2**63
+        return cls(
+            first_key=first_key,
+            before=before,
+            last=last,
+            unit=unit,
+            span=span,
+            dtype=pl.Int64() if fits else pl.Int128(),
+        )
+
+    @property
+    def start(self) -> pl.Expr:
+        return (pl.col("key").cast(self.dtype) - self.first_key) * self.span
+
+    def number(self, time: str) -> pl.Expr:
+        """Where this time of `before` to `last` lies."""
+        return self.start + (pl.col(time) - self.before) // self.unit
 
 
-def _without_late(order: pl.DataFrame) -> pl.DataFrame:
-    """Drop corrections of the past that came when something newer was known already: they are never the latest.
-
-    Most often few rows are late, and comparing neighbours a few times finds
-    them all, for a fraction of what a running maximum within each key takes.
-    """
-    is_late = (pl.col("key") == pl.col("key").shift(1)) & (pl.col("event") < pl.col("event").shift(1))
-    for _ in range(ROUNDS):
-        height = order.height
-        order = order.filter(is_late.fill_null(value=False).not_())
-        if order.height == height:
-            return order
-    return order.filter(pl.col("event") >= pl.col("event").cum_max().over("key"))
+def _in_order(line: _Line, rows: pl.DataFrame) -> pl.DataFrame:
+    """`number` of when a row is available, its `place` in `rows`, and, of two clocks, when it `happened`; sorted."""
+    if "known" not in rows.columns:
+        order = rows.select(number=line.number("event"))
+    else:
+        available = rows.select("key", "event", available=pl.max_horizontal("event", "known"))
+        order = available.select(number=line.number("available"), happened=line.number("event"))
+    order = order.rechunk()  # fetching from one place takes a quarter of the time
+    place = order["number"].arg_sort()
+    return _settle_ties(order.select(pl.all().gather(place), place=place), rows)
 
 
-def _settle_ties(order: pl.DataFrame, rows: pl.DataFrame, values: list[str]) -> pl.DataFrame:
+def _settle_ties(order: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
     """Put rows of one key and moment in order: a later event, then later knowledge, then greater values are better."""
-    same = pl.all_horizontal(pl.col(name) == pl.col(name).shift(1) for name in ("key", "available"))
-    like_previous = order.select(same.fill_null(value=False).alias("tie"))["tie"]
+    like_previous = order.select(tie=(pl.col("number") == pl.col("number").shift(1)).fill_null(value=False))["tie"]
     if not like_previous.any():
         return order
     tie = like_previous | like_previous.shift(-1, fill_value=False)
-    tied = order.filter(tie).select("key", "available", "event", "place")
-    extra = [name for name in ("known", "until", *values) if name in rows.columns]
-    full = pl.concat([tied, rows.select(extra)[tied["place"]]], how="horizontal")
-    settled = full.sort("key", "available", "event", *extra, nulls_last=False)
-    # Both stand in the same order of key and moment, so that the rest can be exchanged row for row.
+    tied = order.filter(tie)
+    extra = [name for name in rows.columns if name not in ("key", "event")]
+    full = pl.concat([tied, rows.select(pl.col(extra).gather(tied["place"]))], how="horizontal")
+    settled = full.sort(*(name for name in full.columns if name != "place"), nulls_last=False)
+    # Both stand in the same order of numbers, so that the rest can be exchanged row for row.
     where = tie.arg_true()
-    return order.with_columns(order[name].clone().scatter(where, settled[name]) for name in ("event", "place"))
+    return order.with_columns(order[name].clone().scatter(where, settled[name]) for name in tied.columns)
 
 
-def _states(group: Group, found: pl.DataFrame, clock: pl.DataFrame, rows: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
-    state = pl.when(pl.col("place").is_null()).then(pl.lit("never_known"))
+def _best(order: pl.DataFrame) -> pl.Series:
+    """The place of the row that is the answer from here on.
+
+    A correction of the past is not, when something newer was known before it.
+    Numbers of a later key are greater, so one maximum runs through all keys.
+    """
+    if "happened" not in order.columns:
+        return order["place"]
+    is_newest = pl.col("happened") >= pl.col("happened").cum_max()
+    return order.select(pl.when(is_newest).then("place").forward_fill())["place"]
+
+
+def _states(group: Group, found: pl.DataFrame, order: pl.DataFrame, rows: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
+    state = pl.when(pl.col("is_there").not_()).then(_unknown(order, found))
     if group.ttl is not None:
         oldest = pl.col("t") - group.ttl // _MICROSECOND
-        state = state.when(pl.col("event") < oldest).then(pl.lit("expired"))
+        state = state.when(rows["event"].gather(found["place"]) < oldest).then(pl.lit("expired"))
     if group.feature.valid_to_column:
-        found = found.with_columns(until=rows["until"].gather(found["place"]))
-        state = state.when(pl.col("until") <= pl.col("t")).then(pl.lit("ended"))
+        state = state.when(rows["until"].gather(found["place"]) <= pl.col("t")).then(pl.lit("ended"))
     found = found.with_columns(state=state.otherwise(pl.lit("found")))
-    if group.feature.knowledge_column:
-        found = _with_not_yet_known(found, clock)
-    place = found.select(pl.when(pl.col("state") == "found").then("place"))["place"]
-    return place, found["state"]
+    return found.select(pl.when(pl.col("state") == "found").then("place"))["place"], found["state"]
 
 
-def _with_not_yet_known(found: pl.DataFrame, clock: pl.DataFrame) -> pl.DataFrame:
-    """Of the examples with nothing, those for which something had happened that nobody knew."""
-    empty = found.filter(pl.col("state") == "never_known").select(pl.col("key").unique())
-    if not empty.height:
-        return found
-    first = clock.join(empty, on="key", how="semi").group_by("key").agg(first=pl.col("event").min())
-    happened = (pl.col("state") == "never_known") & (pl.col("first") <= pl.col("t")).fill_null(value=False)
-    state = pl.when(happened).then(pl.lit("not_yet_known")).otherwise("state").alias("state")
-    return found.join(first, on="key", how="left", maintain_order="left").with_columns(state)
+def _unknown(order: pl.DataFrame, found: pl.DataFrame) -> pl.Expr:
+    """Why nothing was available: it had not happened, or it had, and nobody knew.
+
+    The rows of such an example's key, if there are any, all come after it, and those of later keys have greater
+    numbers: so the least of all that come after tells whether one of its own had happened.
+    """
+    if "happened" not in order.columns:
+        return pl.lit("never_known")
+    least = order.select(pl.col("happened").cum_min(reverse=True))["happened"]
+    after = pl.when(pl.col("after") < order.height).then("after")
+    had_happened = least.gather(found.select(after)["after"]) <= found["now"]
+    return pl.when(had_happened).then(pl.lit("not_yet_known")).otherwise(pl.lit("never_known"))
 
 
 # --- features that never change ------------------------------------------------------
 
 
-def _only(group: Group, keys: pl.DataFrame, rows: pl.DataFrame, told: Told) -> tuple[pl.Series, pl.Series]:
+def _only(group: Group, keys: pl.DataFrame, examples: pl.DataFrame, rows: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
     repeated = rows.group_by("key").len().filter(pl.col("len") > 1)
     if repeated.height:
-        raise not_unique(group, repeated.height, _written(keys, repeated["key"]))
+        raise not_unique(group, repeated.height, _written(keys, examples["key"].is_in(repeated["key"].implode())))
     places = rows.with_row_index("place").select("key", "place", *(["known"] if "known" in rows.columns else []))
-    found = _coded(keys).join(places, on="key", how="left", maintain_order="left")
+    found = examples.join(places, on="key", how="left", maintain_order="left")
     state = pl.when(pl.col("place").is_null()).then(pl.lit("never_known"))
     if "known" in rows.columns:
         state = state.when((pl.col("known") <= pl.col("t")).not_().fill_null(value=True)).then(pl.lit("not_yet_known"))
@@ -223,12 +271,9 @@ def _only(group: Group, keys: pl.DataFrame, rows: pl.DataFrame, told: Told) -> t
     return found.select(pl.when(pl.col("state") == "found").then("place"))["place"], found["state"]
 
 
-def _written(keys: pl.DataFrame, codes: pl.Series) -> list[str]:
-    """The first few of the keys, as people write them."""
-    names = [name for name in keys.columns if name != "t"]
-    told = keys.with_columns(code=_coded(keys)["key"]).filter(pl.col("code").is_in(codes.implode()))
-    told = told.select(names).unique().sort(names).head(EXAMPLES)
-    return [", ".join(map(str, row)) for row in told.iter_rows()]
+def _written(keys: pl.DataFrame, asked: pl.Series) -> list[str]:
+    """The first few of the keys that are asked for, as people write them."""
+    return [", ".join(map(str, row)) for row in keys.filter(asked).unique().sort(pl.all()).head(EXAMPLES).iter_rows()]
 
 
 def not_unique(group: Group, count: int, examples: list[str]) -> AuditFailed:

@@ -67,13 +67,13 @@ def _by_time(cuts: Cuts) -> pl.Expr:
 
 
 def _by_hash(split: Split, texts: pl.Series) -> pl.Series:
+    """Examples are sorted by key: rows of one key mostly stand together, and are hashed once."""
     train, validation = thresholds(split)
-    distinct = texts.unique()
-    shares = shares_of(split.seed, distinct)
+    runs = texts.rle().struct.unnest()
     part = pl.when(pl.col("share") < train).then(pl.lit(SPLITS[0]))
     part = part.when(pl.col("share") < validation).then(pl.lit(SPLITS[1])).otherwise(pl.lit(SPLITS[2]))
-    known = pl.DataFrame({"text": distinct, "share": shares}).select("text", split=part)
-    return pl.DataFrame({"text": texts}).join(known, on="text", how="left", maintain_order="left")["split"]
+    parts = runs.with_columns(shares_of(split.seed, runs["value"])).select(part.repeat_by("len").explode())
+    return parts.to_series()
 
 
 def _text(plan: Plan, name: str) -> pl.Expr:
