@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from typing import Any
 
@@ -19,14 +19,21 @@ from workers.results import StepResult
 from workers.specs import SqlSpec, Window
 
 Spec = SqlSpec
+Partitions = tuple[Mapping[str, Any], ...]  # {column: value} each
 LONGEST_WINDOW_DAYS = 10_000
 
 
-def run(spec: SqlSpec, progress: Progress = silent, access: Access = NOTHING) -> StepResult:
+def run(
+    spec: SqlSpec,
+    progress: Progress = silent,
+    access: Access = NOTHING,
+    replaced: Callable[[Staging], Partitions] | None = None,
+) -> StepResult:
     """Run the query and publish its rows as `refresh.run_refresh` does.
 
     `overwrite_partition` replaces the partitions of the window, when the query
-    uses `:start_date` or `:end_date`, else those that its rows fall into.
+    uses `:start_date` or `:end_date`, else those that its rows fall into; a
+    template that knows better says with `replaced` which, once rows are staged.
     Raises also `SqlRejected`, `QueryFailed` and `ResourceLimit`.
     """
 
@@ -36,6 +43,8 @@ def run(spec: SqlSpec, progress: Progress = silent, access: Access = NOTHING) ->
         progress("read", message=f"Running on {spec.engine}: {checked.statement}")
         with clock("read"):
             engine_named(spec.engine).run(checked, tables, staging, Limits.of(spec), progress)
+        if replaced:
+            return Staged(checks=(_as_declared(checked),), partitions=replaced(staging))
         partitions = _partitions(spec, checked)
         if len(spec.target.partition_by) > 1 and partitions is not None:
             _check_days(spec, staging)
@@ -65,7 +74,7 @@ def _day(text: str | None, otherwise: date) -> date:
     return date.fromisoformat(text) if text else otherwise
 
 
-def _partitions(spec: SqlSpec, checked: CheckedSql) -> tuple[Mapping[str, Any], ...] | None:
+def _partitions(spec: SqlSpec, checked: CheckedSql) -> Partitions | None:
     """What a windowed query replaces, also where it has no rows any more; None: the partitions of its rows.
 
     Of a table by one date they are the window's days; where other columns

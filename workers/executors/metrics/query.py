@@ -43,7 +43,8 @@ def _grouped(plan: Plan, window: Collection[str]) -> str:
 def _filled(plan: Plan, window: Collection[str]) -> str:
     """The same, and a row for each period between the first and the last, for each combination of dimensions.
 
-    Metrics that are a count or a sum are 0 there, the others null. The first
+    Metrics that are a count or a sum are 0 where they have no value, the others
+    null: a day without orders and one without a paid order look alike. The first
     and last period and the combinations are those of the whole base also where
     only a window is made anew: a day is filled in the same way whenever it is
     made. Series of numbers are made from digits, because not every engine can
@@ -63,7 +64,7 @@ def _filled(plan: Plan, window: Collection[str]) -> str:
     inside = _in_window(plan, "assay_periods.start_time", kind, window)
     return f"""
         WITH assay_found AS ({_grouped(plan, window)}),
-        assay_digits AS (SELECT n, 1 AS one FROM (VALUES {digits}) AS v(n)),
+        assay_digits AS (SELECT CAST(n AS INT) AS n, 1 AS one FROM (VALUES {digits}) AS v(n)),
         assay_days AS (SELECT {number} AS n, 1 AS one FROM assay_digits AS d0 {joins}),
         assay_bounds AS (SELECT {first} AS first_time, {last} AS last_time, 1 AS one FROM {source}),
         {_periods(plan)},
@@ -84,14 +85,14 @@ def _nulls(plan: Plan) -> list[str]:
 
 
 def _best(metric: Metric) -> str:
-    """Of the found row and the filler the found one, which is never null where it counts or sums."""
+    """Of the found row and the filler the found one; a count or a sum without a value is 0."""
     value = f"MAX({quoted(metric.name)})"
     return f"{f'COALESCE({value}, 0)' if metric.fills_with_zero else value} AS {quoted(metric.name)}"
 
 
 def _periods(plan: Plan) -> str:
     """`assay_periods`: the start of each period from the first to the last, by way of their days."""
-    day = "CAST(assay_bounds.first_time AS DATE) + CAST(assay_days.n AS INT)"
+    day = "CAST(CAST(assay_bounds.first_time AS DATE) + CAST(assay_days.n AS INT) AS DATE)"
     days = f"""
         assay_calendar AS (
             SELECT {day} AS day, assay_bounds.first_time, assay_bounds.last_time, 1 AS one
@@ -102,7 +103,7 @@ def _periods(plan: Plan) -> str:
         begin = start("day", "date", plan.grain, plan.time_zone, plan.week_start)
         return f"{days}, assay_periods AS (SELECT DISTINCT {begin} AS start_time, 1 AS one FROM assay_calendar)"  # noqa: S608
     # In zones that are half an hour off, every hour begins at the minute at which the first one does.
-    minute = "RIGHT('0' || CAST(EXTRACT(MINUTE FROM first_time) AS VARCHAR), 2)"
+    minute = "RIGHT('0' || CAST(EXTRACT(MINUTE FROM CAST(first_time AS TIMESTAMP)) AS VARCHAR), 2)"
     hour = f"CAST(day AS VARCHAR) || ' ' || RIGHT('0' || CAST(assay_hours.n AS VARCHAR), 2) || ':' || {minute} || ':00'"
     kind = "TIMESTAMPTZ" if plan.time_type == "timestamptz" else "TIMESTAMP"
     begin = f"CAST(STRPTIME({hour}, '%Y-%m-%d %H:%M:%S') AS {kind})"
