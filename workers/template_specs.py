@@ -123,6 +123,9 @@ class Split:
     key: tuple[str, ...] = ()  # whose hash decides; empty: the entity's key
     validation_from: str = ""  # of `time`: ISO 8601; empty: as the shares say
     test_from: str = ""
+    # Not what a job says by default: a run from before there was a purge is repeated without.
+    purge: bool = False  # of `time`: leave out rows whose label looks into the next part
+    gap: str = ""  # of `time`: and so much more before it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,6 +37,8 @@ _POINT_IN_TIME = {
     "split.validation": "To tune",
     "split.test": "To test",
     "split.seed": "Seed",
+    "split.purge": "Leave out examples whose label looks into the next part",
+    "split.gap": "Gap before each part",
 }
 _POINT_IN_TIME_HELP = {
     "entity": "A row for each example: who, and at what time.",
@@ -47,6 +49,8 @@ _POINT_IN_TIME_HELP = {
     "features": "Values as they were known at the time of each example.",
     "features.time_column": "From when on a value holds. Empty: the row is as it is, at any time.",
     "split": "The share of the examples; the same example is always on the same side.",
+    "split.purge": "When the split goes by time.",
+    "split.gap": "When the split goes by time: so much more is left out.",
 }
 
 
@@ -133,6 +137,7 @@ PLACEHOLDERS = {
     f"{_METRICS}.metrics.filter": "status = 'paid'",
     f"{_TRAINING}.label.window": "30 days",
     f"{_TRAINING}.features.ttl": "90 days",
+    f"{_TRAINING}.split.gap": "7 days",
     f"{_FEATURES}.features.ttl": "90 days",
     f"{_FEED}.destination": "exports/crm",
     f"{_FEED}.file_name": "customers.csv",
@@ -173,6 +178,7 @@ _RARE_POINT_IN_TIME = (
     *("entity.columns", "label.key_columns", "label.time_column", "label.on_missing", "label.name"),
     *("features.key_columns", "features.knowledge_column", "features.valid_to_column", "features.prefix"),
     *("split.seed", "split.method", "split.key", "split.validation_from", "split.test_from"),
+    *("split.purge", "split.gap"),
 )
 RARE = frozenset(
     {

@@ -23,6 +23,7 @@ RULES = {
     "outside_window": "outside the run's dates",
     "not_yet_labelled": "not yet labelled: their window is not over",
     "without_label": "without a label",
+    "purged": "purged: their label looks into the next part",
 }
 
 
@@ -158,6 +159,8 @@ def _split_lines(card: Mapping[str, Any]) -> Iterator[str]:
     by = f"hash of {', '.join(split['key'])}, seed {split['seed']}"
     if split["method"] == "time":
         by = f"time: validation from {split['validation_from'] or '–'}, test from {split['test_from'] or '–'}"
+        by += ", purged" if split.get("purge") else ""
+        by += f", {split['gap']} apart" if split.get("gap") else ""
     yield from ["", "## Split", "", f"By {by}. Rows: {rows}."]
 
 

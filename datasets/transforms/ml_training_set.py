@@ -70,6 +70,8 @@ class Split(Options):
     key: list[ColumnName] = Field([], description="whose hash decides; default: the entity's key")
     validation_from: str | None = Field(None, description="a date or time, of method time; default: by the shares")
     test_from: str | None = None
+    purge: bool = Field(True, description="of method time: leave out examples whose label looks into the next part")
+    gap: str | None = Field(None, description="of method time: leave out so much more before each part: `7 days`")
 
     @model_validator(mode="after")
     def _adds_up(self) -> Split:

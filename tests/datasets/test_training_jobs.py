@@ -87,6 +87,8 @@ ENTITY, LABEL, (ORDERS, CUSTOMERS) = CONFIG["entity"], CONFIG["label"], CONFIG["
         ({"split": {"train": 0.9}}, "config.split", "add up to 1"),
         ({"split": {"key": ["segment"]}}, "config.split.key.0", "no column of the result's entity"),
         ({"split": {"method": "time", "test_from": "2026-01-01"}}, "config.split.validation_from", "both"),
+        ({"split": {"gap": "7 days"}}, "config.split.gap", "for method time"),
+        ({"split": {"method": "time", "gap": "1 month"}}, "config.split.gap", "months have no fixed length"),
         ({"colour": "red"}, "config.colour", "no option"),
     ],
 )
@@ -118,6 +120,18 @@ def test_knowledge_time_counts_where_there_is_one_unless_it_is_refused(job, api)
     changed = [{**ORDERS, "knowledge_column": None}, CUSTOMERS]
     assert api.patch(f"{GOLD}churn/", {"config": CONFIG | {"features": changed}}).status_code == 200
     assert [each.knowledge_column for each in features()] == ["", ""]
+
+
+def test_a_split_by_time_is_purged_unless_that_is_refused(job, api):
+    def split(**changes):
+        assert (
+            api.patch(f"{GOLD}churn/", {"config": CONFIG | {"split": {"method": "time"} | changes}}).status_code == 200
+        )
+        return services.spec_of(DatasetJob.objects.get(pk=job.pk), str(new_run_id())).split
+
+    assert (split().purge, split().gap) == (True, "")
+    assert (split(purge=False).purge, split(gap="7 days").gap) == (False, "7 days")
+    assert "assay_kept" in api.get(f"{GOLD}churn/sql/").json()["sql"]
 
 
 def test_the_sql_is_there_to_be_read(job, api):

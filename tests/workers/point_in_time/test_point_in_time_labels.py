@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -65,12 +66,13 @@ def cases(draw):
         window=draw(st.sampled_from(["1h", "5 hours", "1d"])),
         on_missing=draw(st.sampled_from(["drop", "keep"])),
     )
+    by_time = {"method": "time", "purge": draw(st.booleans()), "gap": draw(st.sampled_from(["", "3h"]))}
     split = Split(
         train=0.5,
         validation=0.3,
         test=0.2,
         seed=draw(st.integers(0, 3)),
-        method=draw(st.sampled_from(["hash", "time"])),
+        **draw(st.sampled_from([{}, by_time])),
     )
     inputs = {"entity": columns_of(entities.schema), "events": columns_of(events.schema)}
     entity = Entity(alias="entity", key_columns=("id",), as_of_column="as_of")
@@ -80,7 +82,8 @@ def cases(draw):
 def expected_of(plan, entities, events):
     """The examples without their split, and what was left out."""
     window, last = duration(plan.label.window), events["as_of"].max()
-    rows, dropped = [], dict.fromkeys(("without_key", "without_time", "not_yet_labelled", "without_label"), 0)
+    rules = ("without_key", "without_time", "not_yet_labelled", "without_label", "purged")
+    rows, dropped = [], dict.fromkeys(rules, 0)
     for key, moment in entities.iter_rows():
         if key is None or moment is None:
             dropped["without_key" if key is None else "without_time"] += 1
@@ -98,8 +101,20 @@ def expected_of(plan, entities, events):
             dropped["without_label"] += 1
         else:
             rows.append((key, moment, label))
-    ordered = sorted(rows, key=lambda row: (row[0], row[1], row[2] is not None, row[2] or 0))
+    kept = [row for row in rows if not looks_ahead(plan.split, row[1], rows, window)]
+    dropped["purged"] = len(rows) - len(kept)
+    ordered = sorted(kept, key=lambda row: (row[0], row[1], row[2] is not None, row[2] or 0))
     return ordered, {rule: count for rule, count in dropped.items() if count}
+
+
+def looks_ahead(split, moment, rows, window):
+    """Whether an example of this moment, with what is purged and the gap, reaches beyond where a later part begins."""
+    if split.method != "time":
+        return False
+    times = sorted(row[1] for row in rows)
+    places = (math.ceil(share * len(times) - 1e-9) for share in (split.train, split.train + split.validation))
+    reach = (window if split.purge else timedelta()) + (duration(split.gap) if split.gap else timedelta())
+    return any(moment < times[place] < moment + reach for place in places if place < len(times))
 
 
 MOMENT = Moment(run_time=RUN_TIME.replace(tzinfo=UTC))

@@ -303,6 +303,42 @@ def test_later_rows_are_the_test_when_the_split_goes_by_time(inputs, make_spec, 
     assert (told["validation_from"], told["test_from"]) == (day(20).isoformat(), day(30).isoformat())
 
 
+@pytest.mark.parametrize(
+    ("changes", "purged", "train"),
+    [
+        ({"purge": True}, 2 * CUSTOMERS, [day(0)]),
+        ({"purge": True, "gap": "1 day"}, 2 * CUSTOMERS, [day(0)]),
+        ({"gap": "10 days"}, 0, [day(0), day(10)]),
+        ({"gap": "11 days"}, 2 * CUSTOMERS, [day(0)]),
+    ],
+)
+def test_a_split_by_time_leaves_out_whose_label_looks_into_the_next_part(
+    inputs, make_spec, engine, changes, purged, train
+):
+    split = Split(method="time", validation_from="2026-03-21", test_from="2026-03-31", **changes)
+    label = replace(CHURN, window="11 days")
+    spec = make_spec(inputs, ENTITY, FEATURES, label=label, split=split, engine=engine)
+    card = run(spec).facts["card"]
+    assert rows_of(spec).filter(split="train")["as_of"].unique().sort().to_list() == train
+    assert card["dropped"].get("purged", 0) == purged
+    assert card["read"] == card["rows"] + sum(card["dropped"].values())
+    looks_ahead = [each["text"] for each in card["warnings"] if each["code"] == "not_purged"]
+    assert looks_ahead == [] if purged else [f"{2 * CUSTOMERS} rows" in text for text in looks_ahead] == [True]
+
+
+def test_a_label_whose_reach_nobody_knows_is_pointed_at_when_the_split_goes_by_time(load, make_spec, engine):
+    rows = SNAPSHOTS.with_columns(won=pl.col("customer_id") % 3 == 0)
+    inputs, label = (
+        [load("snapshots", rows), load("orders", ORDERS)],
+        Label(alias="snapshots", name="won", column="won"),
+    )
+    for gap, codes in (("", ["not_purged"]), ("10 days", [])):
+        split = Split(method="time", purge=True, gap=gap)
+        spec = make_spec(inputs, ENTITY, FEATURES[:1], label=label, split=split, engine=engine)
+        warnings = run(spec).facts["card"]["warnings"]
+        assert [each["code"] for each in warnings if each["code"] == "not_purged"] == codes
+
+
 def test_rows_of_one_key_are_in_one_part(inputs, make_spec, engine):
     spec = make_spec(inputs, ENTITY, FEATURES, split=Split(key=("region",), seed=3), engine=engine)
     run(spec)

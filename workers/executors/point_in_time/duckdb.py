@@ -23,7 +23,7 @@ from .examples import Moment, one_thread
 from .plan import Group, Plan
 from .polars import EXAMPLES, Frames, Told, not_unique
 from .split import Cuts
-from .sql import example_parts, names, order_by, statement, with_parts
+from .sql import LABELLED, example_parts, names, order_by, statement, with_parts
 
 BATCH_ROWS = 100_000
 STATES = "assay_result"
@@ -105,7 +105,8 @@ def _count_dropped(
     rules["without_key"], rules["without_time"] = read - keyed, keyed - timed
     rules["outside_window"] = timed - counts[0]
     rules["not_yet_labelled"] = counts[0] - counts[-1]
-    rules["without_label"] = counts[-1] - made
+    labelled = connection.execute(f"{steps} SELECT count(*) FROM {LABELLED}").fetchone()[0] if plan.reach else made
+    rules["without_label"], rules["purged"] = counts[-1] - labelled, labelled - made
     told.read += read
     told.dropped.update({rule: count for rule, count in rules.items() if count})
 

@@ -14,7 +14,7 @@ from workers.schema import duckdb_type
 
 from .plan import SPLIT, Plan
 from .polars import Frames, Told, key_columns, micros
-from .split import Cuts, cuts_of, split_column
+from .split import Cuts, cuts_of, looks_ahead, split_column
 
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -57,6 +57,8 @@ def examples_of(plan: Plan, frames: Frames, moment: Moment, told: Told) -> Examp
     if not plan.split:
         return Examples(frame=rows)
     cuts = cuts_of(plan.split, rows["assay_time"]) if plan.split.method == "time" else None
+    if cuts and plan.reach:
+        rows = _keep(rows, looks_ahead(cuts, plan.reach).not_(), "purged", told)
     return Examples(frame=rows.with_columns(split_column(plan, rows, cuts).alias(SPLIT)), cuts=cuts)
 
 

@@ -70,6 +70,14 @@ class Plan:
         return tuple(dict.fromkeys(name for name in (*self.entity.columns, label) if name and name not in own))
 
     @property
+    def reach(self) -> timedelta:
+        """How far before the next part an example of a split by time is left out; zero: none is."""
+        if not (self.split and self.split.method == "time"):
+            return timedelta()
+        window = self.window if self.split.purge and self.window else timedelta()
+        return window + (duration(self.split.gap) if self.split.gap else timedelta())
+
+    @property
     def feature_names(self) -> tuple[str, ...]:
         return tuple(column.name for group in self.groups for _, column in group.outputs)
 
@@ -312,6 +320,9 @@ def _read_split(reader: _Reader, entity: Entity, split: Split) -> None:
             moments.append(moment(getattr(split, option)))
         except ValueError:
             reader.no(f"split.{option}", f"“{getattr(split, option)}” is no date or time.", "Write 2026-01-31.")
+    reader.duration("split.gap", split.gap)
+    if split.gap and split.method != "time":
+        reader.no("split.gap", "A gap is for method time.", "By hash, examples of all times are in every part.")
     if len(moments) == 2 and moments[0] > moments[1]:
         reader.no("split.test_from", "The test rows begin before the validation rows.", "Exchange both.")
 

@@ -17,8 +17,8 @@ from workers.lake.store import open_store
 from workers.template_specs import PointInTimeSpec
 
 from .plan import SPLIT, SPLITS, Group, Plan, is_number
-from .polars import Told
-from .split import Cuts
+from .polars import Told, micros
+from .split import Cuts, looks_ahead
 from .suspicion import suspicions
 
 TOP = 5  # most frequent values of a feature
@@ -53,7 +53,8 @@ def card_of(spec: PointInTimeSpec, plan: Plan, staging: Staging, told: Told, cut
         "engine": spec.engine,
         "run_time": spec.run_time.isoformat(),
     }
-    return {**card, "warnings": [*_join_warnings(plan, told, facts["rows"]), *suspicions(plan, rows)]}
+    warnings = [*_join_warnings(plan, told, facts["rows"]), *_split_warnings(plan, rows, cuts), *suspicions(plan, rows)]
+    return {**card, "warnings": warnings}
 
 
 def balance_check(card: Mapping[str, Any]) -> dict[str, Any]:
@@ -204,11 +205,28 @@ def _split(plan: Plan, rows: pl.LazyFrame, cuts: Cuts | None) -> dict[str, Any]:
     if cuts:
         names = ("validation_from", "test_from")
         told |= {name: _iso(cut) for name, cut in zip(names, cuts, strict=True)}
+        told |= {"purge": split.purge, "gap": split.gap}
     return told
 
 
 def _iso(cut: int | None) -> str | None:
     return None if cut is None else (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=cut)).isoformat()
+
+
+def _split_warnings(plan: Plan, rows: pl.LazyFrame, cuts: Cuts | None) -> list[dict[str, str]]:
+    """What of a later part the labels of an earlier one may tell, when the split goes by time."""
+    if not (cuts and plan.label):
+        return []
+    if plan.window is None and not plan.reach:
+        text = "The label has no window, so nothing could be purged. If it looks ahead, say how far as the split's gap."
+        return [{"code": "not_purged", "text": text}]
+    entity = plan.entity
+    time = micros(entity.as_of_column, plan.type_of(entity.alias, entity.as_of_column)).alias("assay_time")
+    ahead = rows.select(time).select(looks_ahead(cuts, plan.window or plan.reach).sum())
+    if not (count := ahead.collect(engine="streaming").item()):
+        return []
+    text = f"The labels of {count:,} rows look into the next part, which should tell nothing before. Purge the split."
+    return [{"code": "not_purged", "text": text}]
 
 
 def _join_warnings(plan: Plan, told: Told, rows: int) -> list[dict[str, str]]:

@@ -9,6 +9,7 @@ out again, and no library's own hash, which may change, has a part in it.
 from __future__ import annotations
 
 import math
+from datetime import timedelta
 from hashlib import sha256
 
 import numpy as np
@@ -52,6 +53,15 @@ def cuts_of(split: Split, times: pl.Series) -> Cuts:
     places = [math.ceil(share * len(ordered) - 1e-9) for share in (split.train, split.train + split.validation)]
     first, second = (ordered[place] if place < len(ordered) else None for place in places)
     return first, second
+
+
+def looks_ahead(cuts: Cuts, reach: timedelta) -> pl.Expr:
+    """Whether an example before a cut reaches beyond it: `assay_time` < cut < `assay_time` + `reach`."""
+    length = reach // timedelta(microseconds=1)
+    time = pl.col("assay_time")
+    return pl.any_horizontal(
+        pl.lit(value=False), *((time < cut) & (time > cut - length) for cut in cuts if cut is not None)
+    )
 
 
 def _micros(text: str) -> int:

@@ -18,6 +18,7 @@ from .plan import SPLIT, SPLITS, Group, Plan, moment
 from .split import WHOLE, thresholds
 
 RUN_TIME = ":run_time"  # as people read it
+LABELLED = "assay_kept"  # the step before the purge, where there is one
 
 
 def statement(plan: Plan, when: Moment | None = None, *, states: bool = False, examples: str = "") -> str:
@@ -57,8 +58,12 @@ def example_parts(plan: Plan, when: Moment | None) -> Iterator[tuple[str, str]]:
             yield name, text
     if plan.split and plan.split.method == "time":
         yield from _cut_parts(plan, last)
+    labelled = f"{last}{_where_labelled(plan)}"
+    if plan.reach:
+        yield LABELLED, f"SELECT * FROM {labelled}"
+        labelled = f"{LABELLED} WHERE NOT ({_looks_ahead(plan)})"
     part = f", {_split(plan)} AS {SPLIT}" if plan.split else ""
-    yield "assay_examples", f"SELECT *{part} FROM {last}{_where_labelled(plan)}"
+    yield "assay_examples", f"SELECT *{part} FROM {labelled}"
 
 
 def _where_labelled(plan: Plan) -> str:
@@ -142,6 +147,12 @@ def _cut_parts(plan: Plan, source: str) -> Iterator[tuple[str, str]]:
         "assay_cuts",
         f"SELECT {found}\n  FROM (SELECT assay_time, {row} FROM {source}{_where_labelled(plan)}) AS ordered",
     )
+
+
+def _looks_ahead(plan: Plan) -> str:
+    cuts = (f"(SELECT {name} FROM assay_cuts)" for name in ("validation_from", "test_from"))
+    reaches = (f"COALESCE(assay_time < {cut} AND assay_time > {cut} - {interval(plan.reach)}, false)" for cut in cuts)
+    return "\n    OR ".join(reaches)
 
 
 def _split(plan: Plan) -> str:
