@@ -77,6 +77,19 @@ def test_only_the_files_of_keys_that_change_are_written_anew(lake, monkeypatch):
     assert {file.path for file in open_table(lake.target.uri).data_files} == {file.path for file in after.data_files}
 
 
+def test_rows_put_behind_others_come_into_the_order_of_their_keys_within_eight_versions(lake):
+    lake.put([(number, "A", day(1)) for number in range(30)])
+    lake.run()
+    orders = []
+    for number in range(1, 9):
+        lake.put([(number, "B", day(2))])
+        lake.run()
+        (file,) = [file for file in open_table(lake.target.uri).data_files if file.partition_values["is_current"]]
+        held = pl.read_parquet(file.uri)["id"].to_list()
+        orders.append(held == sorted(held))
+    assert orders == [False] * 7 + [True]
+
+
 def test_an_input_that_comes_whole_each_time_changes_only_what_has_changed(lake):
     rows = [(number, "A", day(1)) for number in range(100)]
     lake.put(rows, "overwrite")

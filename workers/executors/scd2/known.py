@@ -16,6 +16,7 @@ from .evidence import Evidence
 from .timeline import FROM, GONE, IS_CURRENT, TO, Shape, differs, known_observations
 
 FIRST = "__first"
+MOST_SHARE = 0.2
 _KNOWN = "__known"
 
 
@@ -41,8 +42,12 @@ class Known:
 
     def versions(self, keys: pl.DataFrame, *, current: bool) -> pl.DataFrame:
         """The keys' versions of one kind."""
-        files = [file for file in self.files(current=current) if self._may_hold(file, keys)]
-        rows = self.scan(files if keys.height else [], current=current)
+        files = [file for file in self.files(current=current) if keys.height and self._may_hold(file, keys)]
+        rows = self.scan(files, current=current)
+        if keys.height < MOST_SHARE * sum(file.rows for file in files):
+            # The reader applies this before it decodes the other columns; it looks up each key, so not for many.
+            first = self.shape.keys[0]
+            rows = rows.filter(is_among(first, keys[first]))
         return rows.join(keys.lazy(), on=list(self.shape.keys), how="semi").collect(engine="streaming")
 
     def late(self, firsts: pl.DataFrame, current: pl.DataFrame) -> pl.DataFrame:
@@ -101,6 +106,10 @@ def _ends_since(file: DataFile, low: Any) -> bool:
 def _plain(value: Any) -> Any:
     """The log tells times with their zone, Polars too; only dates stay as they are."""
     return value.replace(tzinfo=None) if isinstance(value, datetime) else value
+
+
+def is_among(name: str, values: pl.Series) -> pl.Expr:
+    return pl.col(name).is_in(values.unique().implode())
 
 
 def in_range(name: str, dtype: pl.DataType, low: Any, high: Any) -> pl.Expr:
