@@ -26,7 +26,7 @@ CHANGES_SHOWN = 10
 @login_required
 def job_detail(request, slug, layer, name):
     job = job_or_404(request.user, slug, layer, name)
-    runs = runs_of(job)
+    runs = runs_of(job, "facts")
     context = {"job": job, "runs": runs, "is_live": any(run.status in OPEN for run in runs)}
     if request.htmx:
         return render(request, "datasets/partials/runs.html", context)
@@ -40,9 +40,14 @@ def job_detail(request, slug, layer, name):
 
 
 def _inputs(job: DatasetJob, runs: list) -> list[dict[str, Any]]:
-    """The job's inputs, each with the version that the last run has read."""
+    """The job's inputs, each with the version that the last run has read, and whether it is still there."""
     read = next((run.input_versions for run in runs if run.input_versions), {})
-    return [{**given, "version": read.get(given["dataset"])} for given in job.inputs]
+    names = {given["dataset"] for given in job.inputs}
+    there = set(Dataset.objects.filter(name__in=names).values_list("name", flat=True))
+    return [
+        {**given, "version": read.get(given["dataset"]), "is_gone": given["dataset"] not in there}
+        for given in job.inputs
+    ]
 
 
 @action("ops.change_workflow")

@@ -101,6 +101,7 @@ class JobViewSet(ModelViewSet):
 
     kind_name: str
     run_serializer_class: type[JobRunSerializer]
+    run_row_serializer_class: type[JobRunSerializer] | None = None  # in a list, where that shows less
     lookup_field = lookup_url_kwarg = "name"
     lookup_value_regex = "[^/]+"
     filter_backends = [*ModelViewSet.filter_backends, SearchFilter]
@@ -144,6 +145,10 @@ class JobViewSet(ModelViewSet):
     def runs_of(self, job: Job) -> QuerySet:
         return with_pipeline_run(job.runs.visible_to(self.request.user).select_related("job__workflow"))
 
+    def listed_runs_of(self, job: Job) -> QuerySet:
+        """Without what no list shows and may be large."""
+        return self.runs_of(job).defer("spec")
+
     @action(detail=True, methods=["post"])
     def run(self, request: Request, **kwargs: str) -> Response:
         """Start a run: 202 with the run; with `?wait=SECONDS` 200 as soon as it has ended in that time."""
@@ -160,9 +165,9 @@ class JobViewSet(ModelViewSet):
     def runs(self, request: Request, **kwargs: str) -> Response:
         """The job's runs, the newest first."""
         refuse_unknown_parameters(request)
-        page = self.paginate_queryset(self.runs_of(self.get_object()))
-        serializer = self.run_serializer_class(page, many=True, context=self.get_serializer_context())
-        return self.get_paginated_response(serializer.data)
+        page = self.paginate_queryset(self.listed_runs_of(self.get_object()))
+        row = self.run_row_serializer_class or self.run_serializer_class
+        return self.get_paginated_response(row(page, many=True, context=self.get_serializer_context()).data)
 
     @extend_schema(request=None, responses=PreviewSerializer)
     @action(detail=True, methods=["post"])
@@ -180,11 +185,15 @@ class JobViewSet(ModelViewSet):
         return self.get_paginated_response(HistorySerializer(page, many=True).data)
 
 
-def job_schema(run_serializer: type[JobRunSerializer], request: type[serializers.Serializer] | None = None):
+def job_schema(
+    run_serializer: type[JobRunSerializer],
+    request: type[serializers.Serializer] | None = None,
+    row: type[JobRunSerializer] | None = None,
+):
     """Tells OpenAPI what `run/` and `runs/` of this kind take and answer."""
     return extend_schema_view(
         run=extend_schema(request=request, parameters=[WAIT], responses={200: run_serializer, 202: run_serializer}),
-        runs=extend_schema(responses=run_serializer(many=True), filters=False),
+        runs=extend_schema(responses=(row or run_serializer)(many=True), filters=False),
     )
 
 

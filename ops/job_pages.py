@@ -44,9 +44,9 @@ def delete(request: HttpRequest, job: Job) -> HttpResponse:
     return redirect("ops:workflow-detail", slug)
 
 
-def runs_of(job: Job) -> list[JobRun]:
-    """The job's last runs, each with the id of its pipeline run, or None."""
-    return with_pipeline_runs(job.runs.all()[:RUNS_SHOWN])
+def runs_of(job: Job, *left_out: str) -> list[JobRun]:
+    """The job's last runs, each with the id of its pipeline run, or None; large fields may be left out until asked."""
+    return with_pipeline_runs(job.runs.defer("spec", *left_out)[:RUNS_SHOWN])
 
 
 def with_pipeline_runs(runs: Iterable[JobRun]) -> list[JobRun]:

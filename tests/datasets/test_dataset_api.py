@@ -151,6 +151,28 @@ def test_a_job_whose_input_nobody_makes_is_not_started(fact, api):
     assert errors(api.post(f"{SILVER}orders_fact/run/")) == {None: "missing_input"}
 
 
+CONTRACT = {
+    *("id", "job", "status", "trigger", "start_time", "end_time", "duration", "rows_read", "rows_written"),
+    *("quarantined_rows", "table_version", "schema_changes", "quality", "error"),
+}
+
+
+@pytest.mark.parametrize("address", ["/api/dataset-runs/", f"{SILVER}orders_fact/runs/"])
+def test_a_list_of_runs_has_what_lists_need_and_the_run_itself_has_all(
+    fact, api, address, django_assert_max_num_queries
+):
+    run = DatasetJob.objects.get().runs.create(facts={"inserted": 3}, options={"rebuild": True}, spec={"sql": "select"})
+    with django_assert_max_num_queries(5) as asked:
+        [row] = api.get(address).json()["results"]
+    assert set(row) >= CONTRACT
+    assert not {"facts", "options"} & set(row)
+    selected = [query["sql"] for query in asked if '"rows_read"' in query["sql"]]
+    assert selected
+    assert not any(f'"{name}"' in sql for sql in selected for name in ("facts", "spec", "options"))
+    whole = api.get(f"/api/dataset-runs/{run.pk}/").json()
+    assert (whole["facts"], whole["options"]) == ({"inserted": 3}, {"rebuild": True})
+
+
 def test_lists_take_the_same_few_queries_however_long_they_are(fact, api, django_assert_max_num_queries):
     job = DatasetJob.objects.get()
     for number in range(30):
