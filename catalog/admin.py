@@ -1,17 +1,16 @@
 from django.contrib import admin
 from django.urls import reverse
 from guardian.admin import GuardedModelAdmin
-from simple_history.admin import SimpleHistoryAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
-from assay.common.admin import LAYER_LABELS, ModelAdmin, ReadOnlyAdmin
+from assay.common.admin import LAYER_LABELS, HistoryAdmin, ReadOnlyAdmin
 
 from .models import Dataset, DatasetVersion
 
 
 @admin.register(Dataset)
-class DatasetAdmin(GuardedModelAdmin, SimpleHistoryAdmin, ModelAdmin):
+class DatasetAdmin(GuardedModelAdmin, HistoryAdmin):
     """What jobs declare is theirs: a person changes what it means, not what it is."""
 
     list_display = ("name", "shown_layer", "type", "rows", "version", "published_at")

@@ -3,20 +3,20 @@ from copy import deepcopy
 from django import forms
 from django.contrib import admin
 from django.urls import reverse
-from simple_history.admin import SimpleHistoryAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.decorators import display
 
-from assay.common.admin import LAYER_LABELS, STATUS_LABELS, ModelAdmin, ReadOnlyAdmin, run_now
+from assay.common.admin import LAYER_LABELS, STATUS_LABELS, HistoryAdmin, ReadOnlyAdmin, run_now
 from ops import services
 
+from .authors import AuthoredAdmin, AuthoredForm
 from .connection_rules import use_problems
 from .forms import FillsIn
 from .metrics import admin as metrics_admin  # noqa: F401  (registers)
 from .models import DatasetJob, DatasetRun
 
 
-class DatasetJobForm(FillsIn, forms.ModelForm):
+class DatasetJobForm(AuthoredForm, FillsIn, forms.ModelForm):
     def _post_clean(self) -> None:
         """Django's hook after the record has what was filled in."""
         before = deepcopy(self.instance.config) if self.instance.pk else {}
@@ -26,7 +26,7 @@ class DatasetJobForm(FillsIn, forms.ModelForm):
 
 
 @admin.register(DatasetJob)
-class DatasetJobAdmin(SimpleHistoryAdmin, ModelAdmin):
+class DatasetJobAdmin(AuthoredAdmin, HistoryAdmin):
     form = DatasetJobForm
     list_display = (
         "name",
@@ -64,11 +64,6 @@ class DatasetJobAdmin(SimpleHistoryAdmin, ModelAdmin):
     @display(description="Layer", ordering="layer", label=LAYER_LABELS)
     def shown_layer(self, job) -> str:
         return job.layer
-
-    def get_form(self, request, *args, **kwargs):
-        form = super().get_form(request, *args, **kwargs)  # a class of its own for each request
-        form.user = request.user
-        return form
 
     def get_readonly_fields(self, request, obj=None):
         return ("workflow", "layer", "name") if obj else ()

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 
 from assay.common.columns import as_columns
-from workers.errors import AssayError, SqlRejected
+from workers.errors import AssayError, InvalidConfig, SqlRejected
 from workers.specs import Column, TableInput
 
 from .inputs import columns_by_alias
-from .transforms import TRANSFORMS, Check
+from .transforms import TRANSFORMS, Check, Inputs, Transform
 
 if TYPE_CHECKING:
     from .models import DatasetJob
@@ -55,9 +55,19 @@ def check(job: DatasetJob, engine: str | None = None) -> Check:
     """
     inputs, transform = columns_by_alias(job), TRANSFORMS[job.transform_type]
     target = as_columns(job.target_schema)
+    if target == job.proposed:
+        target = ()  # nothing to compare: this very query gave them, and its check is known
     if unknown := _unknown(job, inputs):
         return _as_far_as_known(job, inputs, unknown, target)
+    _check_options(job, transform, inputs)
     return transform.check(job, inputs, engine or engine_of(job), target)
+
+
+def _check_options(job: DatasetJob, transform: Transform, inputs: Inputs) -> None:
+    """They fitted when the job was saved; an input may have lost a column since. Raises `InvalidConfig`."""
+    if faults := list(transform.problems(transform.read(job), inputs, "config")):
+        problems = [{"field": fault.attr, "message": fault.detail, "hint": ""} for fault in faults]
+        raise InvalidConfig(faults[0].detail, field=faults[0].attr, problems=problems)
 
 
 def _as_far_as_known(

@@ -9,9 +9,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 
+from assay.common.api import InvalidInput, made_once
 from assay.common.column_fields import TYPES
 from assay.common.pages import action, needs, page
-from assay.common.policy import visible_rows
 from catalog.models import Dataset
 from ops import job_pages
 from ops.views import workflow_crumbs, workflow_or_404
@@ -28,6 +28,7 @@ from .words import refresh_sentence
 PREVIEW_ROWS = 50
 INPUTS_OFFERED = 1000
 NAMELESS = "unnamed"  # while nobody has typed a name
+SAVE_AGAIN = "Save again to put what stands here in its place, or open the page anew to go on from it."
 NEEDED = frozenset({"required", "too_short", "string_too_short"})  # nobody has filled it in yet
 # What a query stands on: as long as something of it is wrong, there is none to show.
 ABOUT_THE_QUERY = frozenset({*TREES, "transform_type", "sql_text", "engine", "target_schema"})
@@ -58,8 +59,7 @@ def job_delete(request, slug, layer, name):
 
 def _job_form(request: HttpRequest, job: DatasetJob, title: str) -> HttpResponse:
     form = DatasetJobForm(request.POST if request.method == "POST" else None, instance=job, user=request.user)
-    if request.method == "POST" and form.is_valid():
-        job = form.save()
+    if request.method == "POST" and form.is_valid() and _save(form):
         messages.success(request, f"{job.name} is saved.")
         return redirect("datasets:job-detail", job.workflow.slug, job.layer, job.name)
     context = {
@@ -72,6 +72,22 @@ def _job_form(request: HttpRequest, job: DatasetJob, title: str) -> HttpResponse
         "offered": _offered(request.user, job),
     }
     return page(request, "datasets/job_form.html", title, crumbs=workflow_crumbs(job.workflow), **context)
+
+
+def _save(form: DatasetJobForm) -> bool:
+    """Whether the job was saved. Where somebody was quicker, the form says so, and what was typed stays."""
+    if form.is_outdated:
+        last = form.instance.history.select_related("history_user").first()
+        who = last.history_user.get_username() if last and last.history_user else "Somebody"
+        form.add_error(None, f"{who} changed this job while it was open here. {SAVE_AGAIN}")
+        return False
+    try:
+        with made_once("name", "The workflow has a job of this name already."):
+            form.save()
+    except InvalidInput as error:
+        form.keep(error.problems)
+        return False
+    return True
 
 
 def _offered(user, job: DatasetJob) -> dict[str, list[str]]:
@@ -185,8 +201,7 @@ def job_preview(request, slug, layer):
 
 def _previewed(request: HttpRequest, job: DatasetJob) -> dict[str, Any]:
     try:
-        preview = services.preview(job)
+        preview = services.preview(job, request.user)
     except AssayError as error:
         return {"error": error.as_dict()}
-    rows = visible_rows(request.user, job.dataset_name, preview.rows[:PREVIEW_ROWS])
-    return {"preview": preview, "rows": list(rows)}
+    return {"preview": preview, "rows": preview.rows[:PREVIEW_ROWS]}

@@ -10,8 +10,9 @@ from pydantic import Field
 
 from assay.common.options import Options, read_options
 from assay.common.problems import Problem
-from catalog.models import Dataset
 from workers.specs import Column
+
+from .visibility import datasets_for
 
 if TYPE_CHECKING:
     from .models import DatasetJob
@@ -46,7 +47,7 @@ def input_problems(job: DatasetJob) -> list[Problem]:
 
 
 def _input_problems(job: DatasetJob) -> Iterator[Problem]:
-    layers = dict(Dataset.objects.filter(name__in=_names(job.inputs)).values_list("name", "layer"))
+    layers = dict(datasets_for(job.author).filter(name__in=_names(job.inputs)).values_list("name", "layer"))
     aliases: set[str] = set()
     for position, given in enumerate(job.inputs):
         options, faults = read_options(InputOptions, given, f"inputs.{position}")
@@ -75,7 +76,7 @@ def _dataset_problems(name: str, layers: dict[str, str], job: DatasetJob, path: 
 
 def columns_by_alias(job: DatasetJob) -> dict[str, tuple[Column, ...]]:
     """What each input has; nothing for one whose columns nobody knows yet. One query."""
-    known = dict(Dataset.objects.filter(name__in=_names(job.inputs)).values_list("name", "columns"))
+    known = dict(datasets_for(job.author).filter(name__in=_names(job.inputs)).values_list("name", "columns"))
     return {
         given["alias"]: tuple(Column(**column) for column in known.get(given["dataset"], ())) for given in job.inputs
     }

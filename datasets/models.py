@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from django.contrib.auth.models import AbstractBaseUser
 from django.db import models
 from simple_history.models import HistoricalRecords
 
 from assay.common.problems import as_validation_error
 from assay.common.runs import JobRun
 from ops.models import Compression, Job
+from workers.specs import Column
+
+from .visibility import DatasetJobQuerySet, DatasetRunQuerySet
 
 
 class DatasetLayer(models.TextChoices):
@@ -85,6 +89,12 @@ class DatasetJob(Job):
     merge_keys = models.JSONField(default=list, blank=True)
     data_quality = models.JSONField(default=list, blank=True)
 
+    # Who is writing it, and may name only what they see; nobody in a run and in `apply`. It is not stored.
+    author: AbstractBaseUser | None = None
+
+    proposed: tuple[Column, ...] = ()  # the target schema, where it was just taken from the checked query
+
+    objects = DatasetJobQuerySet.as_manager()
     history = HistoricalRecords()
 
     class Meta(Job.Meta):
@@ -107,6 +117,8 @@ class DatasetRun(JobRun):
     facts = models.JSONField(default=dict, blank=True, help_text="what the template tells of its result")
     options = models.JSONField(default=dict, blank=True, help_text="what was asked of this run alone")
     repeat_of = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="repeats")
+
+    objects = DatasetRunQuerySet.as_manager()
 
 
 from .metrics.models import Additivity, MetricDefinition  # noqa: E402, F401  (Django looks for models here)

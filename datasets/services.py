@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.conf import settings
 from django.utils import timezone
 
 from assay.common.columns import as_columns
+from assay.common.policy import visible_rows
 from assay.common.runs import KEPT_FIELDS
 from catalog import services as catalog
 from ops.connections import services as connections
@@ -26,6 +27,9 @@ from workers.specs import DatasetSpec, SqlSpec, TableInput, TableTarget, Window,
 from .checking import check, chosen_engine, engine_of
 from .models import DatasetJob, DatasetRun
 from .transforms import TRANSFORMS, Check
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractBaseUser
 
 ENGINES = ("polars", "duckdb", "spark")
 
@@ -191,18 +195,21 @@ def _text(day: date | None) -> str | None:
     return day.isoformat() if day else None
 
 
-def preview(job: DatasetJob) -> Preview:
-    """The first rows of what the job would write, made in a child process with limits; nothing is written.
+def preview(job: DatasetJob, user: AbstractBaseUser) -> Preview:
+    """The first rows of what the job would write, as this person may see them; nothing is written.
 
-    The job need not be saved. Raises what a run would raise, and `ResourceLimit`.
+    They are made in a child process with limits. The job need not be saved.
+    Raises what a run would raise, and `ResourceLimit`.
     """
     from workers.engines.preview import preview_sql
     from workers.executors.preview import preview_template
 
     spec = spec_of(job, str(new_run_id()))
     if isinstance(spec, SqlSpec):
-        return preview_sql(spec.sql, spec.inputs, spec.engine, spec.columns)
-    return preview_template(spec)
+        found = preview_sql(spec.sql, spec.inputs, spec.engine, spec.columns)
+    else:
+        found = preview_template(spec)
+    return replace(found, rows=tuple(visible_rows(user, job.dataset_name, found.rows)))
 
 
 def record_run(run: DatasetRun, result: StepResult) -> None:

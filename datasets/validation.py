@@ -70,7 +70,8 @@ def fill_in(job: DatasetJob) -> None:
     if job.target_schema or _problems_before_sql(job):
         return
     with suppress(AssayError):
-        job.target_schema = [to_json(column) for column in check(job).columns]
+        job.proposed = check(job).columns
+        job.target_schema = [to_json(column) for column in job.proposed]
 
 
 # --- field by field -----------------------------------------------------------------
@@ -104,6 +105,7 @@ def _transform_problems(job: DatasetJob) -> Iterator[Problem]:
     yield from faults
     if options is not None and not input_problems(job):
         yield from transform.problems(options, columns_by_alias(job), "config")
+        yield from transform.unknown_references(options, job, "config")
 
 
 def _claim_problems(job: DatasetJob, transform: Transform) -> Iterator[Problem]:

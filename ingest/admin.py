@@ -3,11 +3,10 @@ from copy import deepcopy
 from django import forms
 from django.contrib import admin
 from django.urls import reverse
-from simple_history.admin import SimpleHistoryAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.decorators import display
 
-from assay.common.admin import STATUS_LABELS, ModelAdmin, ReadOnlyAdmin, run_now
+from assay.common.admin import STATUS_LABELS, HistoryAdmin, ReadOnlyAdmin, run_now
 from assay.common.pages import tell
 from ops import services
 from workers.errors import AssayError
@@ -35,7 +34,7 @@ class IngestJobForm(forms.ModelForm):
 
 
 @admin.register(IngestJob)
-class IngestJobAdmin(SimpleHistoryAdmin, ModelAdmin):
+class IngestJobAdmin(HistoryAdmin):
     form = IngestJobForm
     list_display = ("name", "workflow", "source_type", "format", "error_handling", "enabled", "updated_at")
     list_filter = (("workflow", RelatedDropdownFilter), ("source_type", ChoicesDropdownFilter), "format", "enabled")

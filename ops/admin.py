@@ -1,12 +1,11 @@
 from django.contrib import admin
 from django.urls import reverse
 from guardian.admin import GuardedModelAdmin
-from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.decorators import display
 
-from assay.common.admin import LAYER_LABELS, STATUS_LABELS, ModelAdmin, ReadOnlyAdmin, run_now
+from assay.common.admin import LAYER_LABELS, STATUS_LABELS, HistoryAdmin, ReadOnlyAdmin, run_now
 
 from . import services
 from .connections import admin as connections  # noqa: F401  (registers itself)
@@ -14,7 +13,7 @@ from .models import PipelineRun, Step, StepLog, Workflow
 
 
 @admin.register(Workflow)
-class WorkflowAdmin(GuardedModelAdmin, SimpleHistoryAdmin, ModelAdmin):
+class WorkflowAdmin(GuardedModelAdmin, HistoryAdmin):
     list_display = ("slug", "name", "schedule_cron", "schedule_enabled", "owner", "updated_at")
     list_filter = ("schedule_enabled", ("owner", RelatedDropdownFilter))
     list_select_related = ("owner",)

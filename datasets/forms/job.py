@@ -81,6 +81,7 @@ class DatasetJobForm(FillsIn, DeepFields, forms.ModelForm):
     def __init__(self, *args, user: AbstractBaseUser, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.user = user  # who saves it, and may let it use a connection or not
+        self.instance.author = user
         self.layer = self.instance.layer
         self.stored = {name: deepcopy(getattr(self.instance, name)) for name in STORED}
         here = [transform for transform in TRANSFORMS.values() if self.layer in transform.layers]
@@ -95,6 +96,15 @@ class DatasetJobForm(FillsIn, DeepFields, forms.ModelForm):
         self.initial["types_from"] = "person" if self.instance.target_schema else "query"
         if self.instance.pk:
             self.fields["name"].disabled = True
+
+    @property
+    def read_at(self) -> str:
+        """Which state of the job the page shows: sent back with it, it tells whether somebody was quicker."""
+        return self.instance.updated_at.isoformat() if self.instance.pk else ""
+
+    @property
+    def is_outdated(self) -> bool:
+        return self.data.get("read_at", self.read_at) != self.read_at
 
     # --- for the template -------------------------------------------------------------
 

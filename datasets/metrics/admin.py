@@ -1,16 +1,16 @@
 from django.contrib import admin
 from django.urls import reverse
-from simple_history.admin import SimpleHistoryAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
-from assay.common.admin import ModelAdmin
+from assay.common.admin import HistoryAdmin
+from datasets.authors import AuthoredAdmin
 
 from . import uses
 from .models import MetricDefinition
 
 
 @admin.register(MetricDefinition)
-class MetricDefinitionAdmin(SimpleHistoryAdmin, ModelAdmin):
+class MetricDefinitionAdmin(AuthoredAdmin, HistoryAdmin):
     list_display = ("name", "title", "dataset", "additivity", "unit", "owner", "updated_at")
     list_filter = (("additivity", ChoicesDropdownFilter),)
     list_select_related = ("owner",)
@@ -26,7 +26,7 @@ class MetricDefinitionAdmin(SimpleHistoryAdmin, ModelAdmin):
 
     def has_delete_permission(self, request, obj=None) -> bool:
         # What jobs and ratios name stays: its page says which they are.
-        return super().has_delete_permission(request, obj) and not (obj and uses.told(obj.name))
+        return super().has_delete_permission(request, obj) and not (obj and uses.told(obj.name, request.user))
 
     def get_actions(self, request):
         return {}  # deleting many at once would not look at who uses them

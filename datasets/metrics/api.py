@@ -59,6 +59,11 @@ class MetricSerializer(ModelSerializer):
         read_only_fields = ("created_at", "updated_at")
         filled_in = ("dataset", "additivity")
 
+    def _candidate(self, attrs: dict[str, Any]) -> MetricDefinition:
+        record = super()._candidate(attrs)
+        record.author = getattr(self.context.get("request"), "user", None)  # nobody: it is `apply`
+        return record
+
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         found = super().validate(attrs)
         asked = attrs.get("additivity", found["additivity"])
@@ -88,7 +93,7 @@ class MetricDetailSerializer(MetricSerializer):
         return _uses(definition, self.context["request"].user)
 
     def get_ratios(self, definition: MetricDefinition) -> list[str]:
-        return uses.ratios_of([definition.name])[definition.name]
+        return uses.ratios_of([definition.name], self.context["request"].user)[definition.name]
 
 
 class ReviewRequestSerializer(Serializer):
@@ -154,7 +159,7 @@ class MetricViewSet(ModelViewSet):
             serializer.save()
 
     def perform_destroy(self, definition: MetricDefinition) -> None:
-        services.delete_metric(definition)
+        services.delete_metric(definition, self.request.user)
 
     @extend_schema(request=ReviewRequestSerializer, responses=ReviewSerializer)
     @action(detail=True, methods=["post"])
@@ -166,11 +171,11 @@ class MetricViewSet(ModelViewSet):
         asked = dict(body.validated_data)
         options = {key: asked.pop(key) for key in ("grain", "periods", "time_column") if key in asked}
         try:
-            changed = services.with_changes(definition, asked)
+            changed = services.with_changes(definition, asked, request.user)
         except ValidationError as error:
             raise InvalidInput(problems_in(error)) from error
         review = services.review(definition, changed, request.user, **options)
-        broken = services.jobs_that_break(changed)
+        broken = services.jobs_that_break(changed, request.user)
         used_by = [{**use, "problem": broken.get(use["job"], "")} for use in _uses(definition, request.user)]
         return Response({**asdict(review), "changed": review.changed, "used_by": used_by})
 

@@ -44,6 +44,7 @@ class MetricForm(forms.ModelForm):
 
     def __init__(self, *args, user, **kwargs) -> None:
         super().__init__(*args, **kwargs)
+        self.instance.author = user
         visible = MetricDefinition.objects.visible_to(user)
         for side in ("numerator", "denominator"):
             self.fields[side].queryset = visible.filter(numerator=None).exclude(pk=self.instance.pk)

@@ -12,7 +12,7 @@ from simple_history.models import HistoricalRecords
 
 from assay.common.policy import VisibleQuerySet
 from assay.common.problems import as_validation_error
-from catalog.models import Dataset
+from datasets.visibility import hidden_datasets
 
 NAME = RegexValidator(
     r"^[a-z][a-z0-9_]*\Z", "Use lower-case letters, digits and _, and begin with a letter.", code="invalid_name"
@@ -30,9 +30,7 @@ class Additivity(models.TextChoices):
 class MetricQuerySet(VisibleQuerySet):
     def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> Self:
         """Those whose dataset the person may see."""
-        seen = Dataset.objects.visible_to(user).values("pk")
-        hidden = Dataset.objects.exclude(pk__in=seen).values("name")
-        return super().visible_to(user).exclude(dataset__in=hidden)
+        return super().visible_to(user).exclude(dataset__in=hidden_datasets(user).values("name"))
 
 
 class MetricDefinition(models.Model):
@@ -51,6 +49,9 @@ class MetricDefinition(models.Model):
     additivity = models.CharField(max_length=13, choices=Additivity, default=Additivity.ADDITIVE)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
+
+    # Who is writing it, and may name only what they see; nobody in `apply`. It is not stored.
+    author: AbstractBaseUser | None = None
 
     objects = MetricQuerySet.as_manager()
     history = HistoricalRecords()

@@ -12,6 +12,8 @@ from workers.errors import InvalidConfig
 from .models import MetricDefinition
 
 if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractBaseUser
+
     from datasets.transforms.metrics_aggregate import MetricsOptions
     from workers.executors.metrics.reading import Plan
     from workers.template_specs import MetricFacts
@@ -58,14 +60,19 @@ def _part_as_text(part: str | dict[str, Any]) -> str:
     return f"({part['expression']}{condition})"
 
 
-def resolve(options: MetricsOptions, dataset: str, changed: MetricDefinition | None = None) -> Resolved:
+def resolve(
+    options: MetricsOptions,
+    dataset: str,
+    changed: MetricDefinition | None = None,
+    author: AbstractBaseUser | None = None,
+) -> Resolved:
     """The options as the executor takes them; `dataset` is what their base is.
 
     `changed` is taken as it is here, and not as it was saved. Raises
-    `InvalidConfig` for definitions that are not there, or are measured in
-    another dataset.
+    `InvalidConfig` for definitions that are not there (for the author, where
+    there is one), or are measured in another dataset.
     """
-    definitions = {name: _with(each, changed) for name, each in _named(options).items()}
+    definitions = {name: _with(each, changed) for name, each in _named(options, author).items()}
     config = options.model_dump(exclude_none=True)
     faults, used, metrics = [], {}, []
     for place, given in enumerate(config["metrics"]):
@@ -102,19 +109,21 @@ def as_metric(definition: MetricDefinition) -> dict[str, Any]:
     return {"numerator": as_metric(definition.numerator), "denominator": as_metric(definition.denominator)}
 
 
-def unknown_definitions(options: MetricsOptions, path: str) -> Iterator[Problem]:
-    known = _named(options)
+def unknown_definitions(options: MetricsOptions, path: str, author: AbstractBaseUser | None) -> Iterator[Problem]:
+    known = _named(options, author)
     for place, metric in enumerate(options.metrics):
         name = getattr(metric, "metric", None)
         if name is not None and name not in known:
             yield Problem(f"{path}.metrics.{place}.metric", _misfit(name, None, ""), "unknown_metric")
 
 
-def _named(options: MetricsOptions) -> dict[str, MetricDefinition]:
+def _named(options: MetricsOptions, author: AbstractBaseUser | None) -> dict[str, MetricDefinition]:
     names = {name for metric in options.metrics if (name := getattr(metric, "metric", None))}
     if not names:
         return {}
     found = MetricDefinition.objects.select_related("numerator", "denominator").filter(name__in=names)
+    if author is not None:
+        found = found.visible_to(author)
     return {definition.name: definition for definition in found}
 
 

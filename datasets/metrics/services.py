@@ -50,19 +50,20 @@ class Review:
         return sum(row["changed"] for row in self.rows)
 
 
-def delete_metric(definition: MetricDefinition) -> None:
+def delete_metric(definition: MetricDefinition, user) -> None:
     """Raises `MetricInUse` where jobs name it or ratios are made of it."""
-    if told := uses.told(definition.name):
+    if told := uses.told(definition.name, user):
         hint = "Take it out of them first, or delete them."
         raise MetricInUse(f"{definition.name} is used by {told}.", hint=hint)
     definition.delete()
 
 
-def with_changes(definition: MetricDefinition, changes: Mapping[str, Any]) -> MetricDefinition:
+def with_changes(definition: MetricDefinition, changes: Mapping[str, Any], author) -> MetricDefinition:
     """Another record with the changed fields; the definition stays as it is. Raises Django's ValidationError."""
     candidate = MetricDefinition(
         **{f.attname: getattr(definition, f.attname) for f in definition._meta.concrete_fields}
     )
+    candidate.author = author
     for name, value in changes.items():
         setattr(candidate, name, value)
     candidate.full_clean(validate_unique=False, validate_constraints=False)
@@ -99,7 +100,7 @@ def review(
     formulas = {"assay_old": as_metric(old or new), "assay_new": as_metric(new)}
     config = {
         "base": "rows",
-        "time_column": time_column or _time_column(new, columns),
+        "time_column": time_column or _time_column(new, columns, user),
         "time_grain": grain,
         "metrics": [{"name": name, **formula} for name, formula in formulas.items()],
     }
@@ -118,31 +119,31 @@ def _compared(row: tuple[Any, Any, Any], *, is_new: bool) -> dict[str, Any]:
     return {"period": period, "old": None if is_new else old, "new": new, "changed": is_new or old != new}
 
 
-def _time_column(definition: MetricDefinition, columns) -> str:
+def _time_column(definition: MetricDefinition, columns, user) -> str:
     """The one that jobs over the dataset measure by; else its first."""
     timed = [column.name for column in columns if column.type.lower() in TIMES]
     if not timed:
         raise NoTimeColumn(f"{definition.dataset} has no date or time column: there are no periods to compare.")
-    return next((name for name in _used_time_columns(definition.dataset) if name in timed), timed[0])
+    return next((name for name in _used_time_columns(definition.dataset, user) if name in timed), timed[0])
 
 
-def _used_time_columns(dataset: str) -> list[str]:
+def _used_time_columns(dataset: str, user) -> list[str]:
     from datasets.models import DatasetJob, TransformType
 
-    configs = DatasetJob.objects.filter(transform_type=TransformType.METRICS_AGGREGATE).values_list("inputs", "config")
+    jobs = DatasetJob.objects.visible_to(user).filter(transform_type=TransformType.METRICS_AGGREGATE)
     return [
         str(config.get("time_column"))
-        for inputs, config in configs
+        for inputs, config in jobs.values_list("inputs", "config")
         if {"dataset": dataset, "alias": config.get("base")} in inputs
     ]
 
 
-def jobs_that_break(definition: MetricDefinition) -> dict[str, str]:
-    """Jobs that would be refused if the definition were saved as it is here: `{workflow.name: why}`."""
+def jobs_that_break(definition: MetricDefinition, user) -> dict[str, str]:
+    """Jobs, of those that the person may see, that would be refused with the definition as it is: `{name: why}`."""
     from datasets.checking import where_and_what
     from datasets.models import DatasetJob, TransformType
 
-    named = {use.job for use in uses.uses_of([definition.name])[definition.name]}
+    named = {use.job for use in uses.uses_of([definition.name], user)[definition.name]}
     jobs = DatasetJob.objects.filter(transform_type=TransformType.METRICS_AGGREGATE).select_related("workflow")
     found: dict[str, str] = {}
     for job in jobs:

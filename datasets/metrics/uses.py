@@ -26,7 +26,7 @@ def uses_of(names: Collection[str], user=None) -> dict[str, list[Use]]:
     """By name of the definition; only jobs that `user` may see, where one is given. Two queries."""
     from datasets.models import DatasetJob, TransformType
 
-    ratios = _ratios(names)
+    ratios = _ratios(names, user)
     found: dict[str, list[Use]] = {name: [] for name in names}
     jobs = DatasetJob.objects.filter(transform_type=TransformType.METRICS_AGGREGATE).select_related("workflow")
     for job in jobs.visible_to(user) if user is not None else jobs:
@@ -38,23 +38,29 @@ def uses_of(names: Collection[str], user=None) -> dict[str, list[Use]]:
     return found
 
 
-def ratios_of(names: Collection[str]) -> dict[str, list[str]]:
-    """The ratios that each of these measures is a part of."""
+def ratios_of(names: Collection[str], user=None) -> dict[str, list[str]]:
+    """The ratios that each of these measures is a part of, as far as `user` may see them."""
     found: dict[str, list[str]] = {name: [] for name in names}
-    for ratio, parts in _ratios(names).items():
+    for ratio, parts in _ratios(names, user).items():
         for part, _ in parts:
             if part in found and ratio not in found[part]:
                 found[part].append(ratio)
     return found
 
 
-def told(name: str) -> str:
-    """All who use it, in words; empty where nobody does."""
-    jobs = [use.job for use in uses_of([name])[name] if not use.through]
-    ratios = [f"the ratio {ratio}" for ratio in ratios_of([name])[name]]
-    everybody = list(dict.fromkeys([*jobs, *ratios]))
-    more = len(everybody) - NAMED_AT_MOST
-    return ", ".join(everybody[:NAMED_AT_MOST]) + (f" and {more} others" if more > 0 else "")
+def told(name: str, user=None) -> str:
+    """All who use it, in words; empty where nobody does. Those that `user` may not see are only counted."""
+    everybody, seen = _users(name), _users(name, user)
+    named = ", ".join(seen[:NAMED_AT_MOST])
+    more = len(everybody) - len(seen[:NAMED_AT_MOST])
+    if not named:
+        return f"{more} that you may not see" if more else ""
+    return f"{named} and {more} other{'' if more == 1 else 's'}" if more else named
+
+
+def _users(name: str, user=None) -> list[str]:
+    jobs = [use.job for use in uses_of([name], user)[name] if not use.through]
+    return list(dict.fromkeys([*jobs, *(f"the ratio {ratio}" for ratio in ratios_of([name], user)[name])]))
 
 
 def _named_in(config: object) -> list[dict]:
@@ -62,12 +68,13 @@ def _named_in(config: object) -> list[dict]:
     return [each for each in metrics or () if isinstance(each, dict) and isinstance(each.get("metric"), str)]
 
 
-def _ratios(names: Collection[str]) -> dict[str, list[tuple[str, str]]]:
+def _ratios(names: Collection[str], user=None) -> dict[str, list[tuple[str, str]]]:
     """By ratio: its parts, each with the ratio's name once more."""
     from .models import MetricDefinition
 
     made_of = Q(numerator__name__in=names) | Q(denominator__name__in=names)
-    rows = MetricDefinition.objects.filter(made_of).values_list("name", "numerator__name", "denominator__name")
+    seen = MetricDefinition.objects.all() if user is None else MetricDefinition.objects.visible_to(user)
+    rows = seen.filter(made_of).values_list("name", "numerator__name", "denominator__name")
     return {ratio: [(part, ratio) for part in dict.fromkeys(parts)] for ratio, *parts in rows}
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from assay.common.columns import as_columns
 from assay.common.problems import Problem
-from catalog.models import Dataset, Layer
+from catalog.models import Layer
+from datasets.visibility import datasets_for
 
 from . import uses
 
@@ -75,9 +76,9 @@ def _ratio_problems(definition: MetricDefinition) -> Iterator[Problem]:
         elif definition.dataset and part.dataset != definition.dataset:
             detail = f"{part.name} is measured in {part.dataset}, the ratio in {definition.dataset}."
             yield Problem(side, detail, "other_dataset")
-    ratios = uses.ratios_of([definition.name])[definition.name] if parts and definition.pk else []
-    if ratios:
-        detail = f"{', '.join(ratios)} is made of it; a ratio is made of two measures."
+    if parts and definition.pk and uses.ratios_of([definition.name])[definition.name]:
+        seen = uses.ratios_of([definition.name], definition.author)[definition.name]
+        detail = f"{', '.join(seen) or 'A ratio'} is made of it; a ratio is made of two measures."
         yield Problem("numerator", detail, "not_a_measure")
 
 
@@ -85,13 +86,13 @@ def _dataset_problems(definition: MetricDefinition, before: MetricDefinition | N
     if not definition.dataset:
         yield Problem("dataset", "Name the dataset that it is measured in: layer.workflow.name.", "required")
         return
-    found = Dataset.objects.filter(name=definition.dataset).first()
+    found = datasets_for(definition.author).filter(name=definition.dataset).first()
     if found is None:
         detail = f"There is no dataset “{definition.dataset}”. Its name is layer.workflow.name."
         yield Problem("dataset", detail, "unknown_dataset")
     elif found.layer == Layer.LANDING:
         yield Problem("dataset", f"“{found.name}” holds files, not rows. Name bronze.… instead.", "not_a_table")
-    if before and before.dataset != definition.dataset and (told := uses.told(before.name)):
+    if before and before.dataset != definition.dataset and (told := uses.told(before.name, definition.author)):
         detail = f"It is measured in {before.dataset} by {told}: that cannot change under them."
         yield Problem("dataset", detail, "in_use")
 
@@ -101,6 +102,7 @@ def _expression_problems(definition: MetricDefinition) -> Iterator[Problem]:
         return
     from workers.executors.metrics.measures import measure_problems  # slow to import, as all that reads SQL
 
-    columns = as_columns(Dataset.objects.values_list("columns", flat=True).get(name=definition.dataset))
+    known = datasets_for(definition.author).filter(name=definition.dataset).values_list("columns", flat=True).first()
+    columns = as_columns(known or [])
     for fault in measure_problems(definition.expression, definition.filter, columns, definition.additivity):
         yield Problem(fault["field"], f"{fault['message']} {fault['hint']}".strip(), "invalid_metric")

@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
-from assay.common.api import InvalidInput
+from assay.common.api import InvalidInput, made_once
 from assay.common.history import history_of
 from assay.common.pages import action, needs, page, tell
 from datasets.models import DatasetJob, DatasetLayer, TransformType
@@ -60,7 +60,7 @@ def metric_detail(request, name):
     context = {
         "metric": metric,
         "uses": uses.uses_of([name], request.user)[name],
-        "ratios": uses.ratios_of([name])[name],
+        "ratios": uses.ratios_of([name], request.user)[name],
         "changes": history_of(metric)[:CHANGES_SHOWN],
     }
     return page(request, "datasets/metric_detail.html", name, crumbs=[METRICS], **context)
@@ -82,11 +82,19 @@ def metric_edit(request, name):
 
 def _form(request, metric: MetricDefinition, title: str, back: str):
     form = MetricForm(request.POST or None, instance=metric, user=request.user)
-    if request.method == "POST" and form.is_valid():
-        saved = form.save()
+    if request.method == "POST" and form.is_valid() and (saved := _saved(form)):
         messages.success(request, f"{saved.name} is saved. Jobs that use it take it in their next run.")
         return redirect("datasets:metric-detail", saved.name)
     return page(request, "datasets/metric_form.html", title, crumbs=[METRICS], form=form, back=back)
+
+
+def _saved(form: MetricForm) -> MetricDefinition | None:
+    try:
+        with made_once("name", "There is a metric of this name already."):
+            return form.save()
+    except InvalidInput as error:
+        form.add_error("name", error.problems[0].detail)
+        return None
 
 
 @require_POST
@@ -114,7 +122,7 @@ def _faults(form: MetricForm) -> list[tuple[str, str]]:
 
 
 def _reviewed(old: MetricDefinition | None, new: MetricDefinition, user) -> dict:
-    context = {"broken": services.jobs_that_break(new) if old else {}}
+    context = {"broken": services.jobs_that_break(new, user) if old else {}}
     try:
         return context | {"review": services.review(old, new, user, periods=PERIODS_REVIEWED)}
     except AssayError as error:
@@ -124,7 +132,7 @@ def _reviewed(old: MetricDefinition | None, new: MetricDefinition, user) -> dict
 @action("datasets.delete_metricdefinition")
 def metric_delete(request, name):
     try:
-        services.delete_metric(_metric_or_404(request.user, name))
+        services.delete_metric(_metric_or_404(request.user, name), request.user)
     except AssayError as error:
         tell(request, error)
         return redirect("datasets:metric-detail", name)

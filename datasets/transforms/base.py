@@ -62,6 +62,10 @@ class Transform:
                 known = ", ".join(inputs) or "none"
                 yield Problem(f"{path}.{name}", f"There is no input “{alias}”. Inputs are {known}.", "unknown_input")
 
+    def unknown_references(self, options: Any, job: DatasetJob, path: str) -> Iterator[Problem]:
+        """What the options name beside inputs and columns, and is not there for the job's author."""
+        yield from ()
+
     def connection(self, config: Mapping[str, Any]) -> tuple[str, str]:
         """The option that names a connection, and the connection that it names; empty where there is none."""
         return "", ""

@@ -68,11 +68,10 @@ class MetricsAggregate(Transform):
     aliases = ("base",)
     needs_columns = True
 
-    def problems(self, options: MetricsOptions, inputs: Inputs, path: str) -> Iterator[Problem]:
+    def unknown_references(self, options: MetricsOptions, job, path: str) -> Iterator[Problem]:
         from datasets.metrics.resolving import unknown_definitions
 
-        yield from super().problems(options, inputs, path)
-        yield from unknown_definitions(options, path)
+        return unknown_definitions(options, path, job.author)
 
     def sql(self, job, inputs: Inputs) -> str:
         """The days of a run are parameters where it makes only its own partitions anew."""
@@ -114,7 +113,7 @@ class MetricsAggregate(Transform):
 
         options = self.read(job)
         dataset = next((each["dataset"] for each in job.inputs if each["alias"] == options.base), "")
-        return resolve(options, dataset, changed)
+        return resolve(options, dataset, changed, job.author)
 
     def _is_by_period(self, job) -> bool:
         return job.refresh_mode == "overwrite_partition" and self.read(job).time_column in job.partition_by

@@ -1,11 +1,10 @@
 from django import forms
 from django.contrib import admin
 from django.urls import reverse
-from simple_history.admin import SimpleHistoryAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.widgets import UnfoldAdminPasswordWidget
 
-from assay.common.admin import ModelAdmin
+from assay.common.admin import HistoryAdmin
 
 from . import users
 from .models import Connection
@@ -22,7 +21,7 @@ class ConnectionAdminForm(forms.ModelForm):
 
 
 @admin.register(Connection)
-class ConnectionAdmin(SimpleHistoryAdmin, ModelAdmin):
+class ConnectionAdmin(HistoryAdmin):
     form = ConnectionAdminForm
     list_display = ("name", "kind", "host", "database", "test_ok", "updated_at")
     list_filter = (("kind", ChoicesDropdownFilter), "test_ok")

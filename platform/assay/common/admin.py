@@ -6,9 +6,12 @@ import json
 from collections.abc import Callable
 
 from django.contrib import messages
+from django.contrib.admin.utils import unquote
 from django.db import models
+from django.http import Http404
 from django.urls import reverse
 from django_htmx.http import HttpResponseClientRedirect
+from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import ModelAdmin as UnfoldModelAdmin
 from unfold.decorators import action
 from unfold.enums import ActionVariant
@@ -53,9 +56,32 @@ class ModelAdmin(UnfoldModelAdmin):
         found = super().get_queryset(request)
         return found.visible_to(request.user) if hasattr(found, "visible_to") else found
 
+    def get_field_queryset(self, db, db_field, request):
+        """Django's hook: what a field that names another record offers, and takes."""
+        found = super().get_field_queryset(db, db_field, request)
+        offered = db_field.remote_field.model._default_manager.all() if found is None else found
+        return offered.visible_to(request.user) if hasattr(offered, "visible_to") else found
+
     def has_run_permission(self, request, obj=None) -> bool:
         # Asked by name in `run_now`, Unfold's system check would want the tables of a database that is still empty.
         return request.user.has_perm("ops.change_workflow")
+
+
+class HistoryAdmin(SimpleHistoryAdmin, ModelAdmin):
+    """Records that keep their history, which is shown to whoever may see the record itself."""
+
+    def history_view(self, request, object_id, extra_context=None):
+        self._refuse_hidden(request, object_id)
+        return super().history_view(request, object_id, extra_context)
+
+    def history_form_view(self, request, object_id, version_id, extra_context=None):
+        self._refuse_hidden(request, object_id)
+        return super().history_form_view(request, object_id, version_id, extra_context)
+
+    def _refuse_hidden(self, request, object_id: str) -> None:
+        # The package looks for past rows by their number alone, also where the record is not this person's to see.
+        if self.get_object(request, unquote(object_id)) is None:
+            raise Http404
 
 
 class ReadOnlyAdmin(ModelAdmin):
