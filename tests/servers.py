@@ -5,6 +5,8 @@ Without one a test is skipped with its reason; with CI=true it fails.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -15,6 +17,8 @@ import redis
 
 POSTGRES_URL = os.environ.get("TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/postgres")
 MARIADB_URL = os.environ.get("TEST_MARIADB_URL", "mysql://root@127.0.0.1:3306")
+CLAIM = "assay-test-database-{}"
+CLAIM_SECONDS = 3600  # of a test run that was killed
 REDIS_URL = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379")
 
 
@@ -25,18 +29,26 @@ def _missing(what: str, error: Exception):
     pytest.skip(message)
 
 
-@pytest.fixture
-def postgres_url():
+@contextmanager
+def postgres_database() -> Iterator[str]:
     """The URL of an empty database of its own, dropped afterwards."""
     try:
-        server = psycopg.connect(POSTGRES_URL, autocommit=True, connect_timeout=3)
+        server = psycopg.connect(POSTGRES_URL, autocommit=True, connect_timeout=10)
     except psycopg.OperationalError as error:
         _missing("PostgreSQL", error)
     name = f"assay_test_{uuid4().hex}"
     with server:
         server.execute(f'CREATE DATABASE "{name}"')
-        yield urlunsplit(urlsplit(POSTGRES_URL)._replace(path=f"/{name}"))
-        server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+        try:
+            yield urlunsplit(urlsplit(POSTGRES_URL)._replace(path=f"/{name}"))
+        finally:
+            server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def postgres_url():
+    with postgres_database() as url:
+        yield url
 
 
 @pytest.fixture
@@ -49,7 +61,7 @@ def mariadb_url():
             port=parts.port or 3306,
             user=parts.username,
             password=parts.password or "",
-            connect_timeout=3,
+            connect_timeout=10,
         )
     except pymysql.OperationalError as error:
         _missing("MariaDB", error)
@@ -60,18 +72,27 @@ def mariadb_url():
         cursor.execute(f"DROP DATABASE `{name}`")
 
 
-@pytest.fixture
-def redis_url():
-    """The URL of a Redis database that nobody uses, emptied afterwards."""
-    for number in range(15, 0, -1):
+@contextmanager
+def redis_database() -> Iterator[str]:
+    """The URL of an empty Redis database that is nobody else's, emptied afterwards."""
+    with redis.Redis.from_url(REDIS_URL, socket_connect_timeout=10) as server:
+        try:
+            number = _claim_a_database(server)
+        except redis.exceptions.ConnectionError as error:
+            _missing("Redis", error)
         url = urlunsplit(urlsplit(REDIS_URL)._replace(path=f"/{number}"))
-        with redis.Redis.from_url(url, socket_connect_timeout=3) as server:
+        with redis.Redis.from_url(url) as mine:
             try:
-                is_empty = not server.dbsize()
-            except redis.exceptions.ConnectionError as error:
-                _missing("Redis", error)
-            if is_empty:
                 yield url
-                server.flushdb()
-                return
+            finally:
+                mine.flushdb()
+                server.delete(CLAIM.format(number))
+
+
+def _claim_a_database(server: redis.Redis) -> int:
+    """To see that a database is empty is not enough: of several processes all would see it."""
+    for number in range(15, 0, -1):
+        is_known = f"db{number}" in server.info("keyspace")
+        if not is_known and server.set(CLAIM.format(number), "", nx=True, ex=CLAIM_SECONDS):
+            return number
     pytest.skip("All 15 databases of the Redis server are in use.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import pytest
 
 from workers.engines.base import Limits
 from workers.engines.spark.session import missing_part
+from workers.ports import free_port
 
 # Code that runs once is quicker compiled lightly.
 QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto"
@@ -27,17 +27,11 @@ LIMITS = Limits(settings=LOCAL)
 needs_spark = [pytest.mark.spark, pytest.mark.skipif(bool(missing_part()), reason=missing_part() or "Spark is there")]
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 class Cluster:
     """One master and its workers, on loopback, as child processes."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, _free_port()
+        self.folder, self.port = folder, free_port()
         self.master = f"spark://127.0.0.1:{self.port}"
         self._processes: list[subprocess.Popen] = []
 

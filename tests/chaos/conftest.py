@@ -1,9 +1,9 @@
-import os
 from collections.abc import Iterator
 
-import psycopg
 import pytest
-from installation import POSTGRES, REDIS, Installation, Postgres, Redis, Valkey, answers
+from installation import Installation, Redis, Valkey
+
+from tests.servers import postgres_database, redis_database
 
 
 @pytest.fixture(scope="module", params=["sqlite+valkey", pytest.param("postgresql+redis", marks=pytest.mark.postgres)])
@@ -12,12 +12,8 @@ def installation(request, tmp_path_factory) -> Iterator[Installation]:
     if request.param == "sqlite+valkey":
         yield from _run(Installation(home, "", Valkey(home)))
         return
-    _need_servers()
-    database = Postgres()
-    try:
-        yield from _run(Installation(home, database.url, Redis()))
-    finally:
-        database.drop()
+    with postgres_database() as database, redis_database() as broker:
+        yield from _run(Installation(home, database, Redis(broker)))
 
 
 def _run(made: Installation) -> Iterator[Installation]:
@@ -27,15 +23,3 @@ def _run(made: Installation) -> Iterator[Installation]:
     finally:
         made.end()
         made.broker.stop()
-
-
-def _need_servers() -> None:
-    try:
-        psycopg.connect(POSTGRES, connect_timeout=2).close()
-        reason = "" if answers(REDIS) else f"no Redis answers at {REDIS}"
-    except psycopg.OperationalError:
-        reason = f"no PostgreSQL answers at {POSTGRES}"
-    if reason and os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    if reason:
-        pytest.skip(reason)

@@ -5,21 +5,17 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from uuid import uuid4
 
-import psycopg
 import redis
 
+from workers.ports import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
-POSTGRES = os.environ.get("TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/postgres")
-REDIS = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/9")
 QUEUES = ("data", "control", "unacked", "unacked_index")
 END_SECONDS = 10
 
@@ -28,9 +24,8 @@ class Valkey:
     """An embedded broker that keeps nothing when it is killed."""
 
     def __init__(self, home: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as found:
-            self.port = found.getsockname()[1]
-        self.home, self.url = home, f"redis://127.0.0.1:{self.port}/0"
+        self.home, self.port = home, free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
         self.start()
 
     def start(self) -> None:
@@ -38,7 +33,7 @@ class Valkey:
 
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self.home)]
         self.process = subprocess.Popen([str(get_binary_path()), *options], stdout=subprocess.DEVNULL)
-        wait_for(lambda: answers(self.url), 20, "the broker does not answer")
+        wait_for(lambda: answers(self.url), 60, "the broker does not answer")
 
     def lose_everything(self) -> None:
         self.stop()
@@ -50,32 +45,15 @@ class Valkey:
 
 
 class Redis:
-    """A server that others use too: all messages are taken out of it, which is what a crash does to them."""
+    """Of a server that others use too: all messages are taken out of it, which is what a crash does to them."""
 
-    def __init__(self) -> None:
-        self.url = REDIS
-        self.lose_everything()
+    def __init__(self, url: str) -> None:
+        self.url = url
 
     def lose_everything(self) -> None:
         redis.from_url(self.url).delete(*QUEUES)
 
     stop = lose_everything
-
-
-class Postgres:
-    """A database made for one test run."""
-
-    def __init__(self) -> None:
-        self.name = f"assay_chaos_{uuid4().hex[:10]}"
-        self._admin(f'CREATE DATABASE "{self.name}"')
-        self.url = urlsplit(POSTGRES)._replace(path=f"/{self.name}").geturl()
-
-    def drop(self) -> None:
-        self._admin(f'DROP DATABASE "{self.name}" WITH (FORCE)')
-
-    def _admin(self, statement: str) -> None:
-        with psycopg.connect(POSTGRES, autocommit=True) as connection:
-            connection.execute(statement)
 
 
 class Installation:

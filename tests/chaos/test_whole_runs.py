@@ -16,7 +16,7 @@ SOURCES = [f"source{number}" for number in range(12)]
 FACTS = {f"fact{number}": [SOURCES[number], SOURCES[(number + 1) % 12]] for number in range(12)}
 TOTALS = {f"total{number}": [f"fact{number}", f"fact{number + 4}"] for number in range(8)}
 ROWS = 3000
-END_SECONDS = 120
+END_SECONDS = 300
 
 
 @dataclass
@@ -86,8 +86,9 @@ def test_killed_workers_and_doubled_messages_change_nothing(installation, case, 
         if now["running"]:
             time.sleep(random.uniform(0, 0.3))
             installation.kill_worker()
+            # Steps that nobody ends now; without one, all were between two steps.
+            kills += bool(installation.ask("status", run=case.run)["running"])
             installation.start_worker()
-            kills += 1
         time.sleep(0.1)
     ended = installation.wait_for_end(case.run, END_SECONDS)
     assert ended["status"] == "success", ended["errors"]
@@ -98,10 +99,12 @@ def test_killed_workers_and_doubled_messages_change_nothing(installation, case, 
 
 
 def test_a_broker_that_loses_every_message_only_costs_time(installation, case, worker):
+    lost_on_the_way = 0
     for done in (6, 20):
         installation.wait_until(lambda now, done=done: now["done"] >= done, case.run, END_SECONDS)
-        assert not installation.ask("status", run=case.run)["end_time"]
+        lost_on_the_way += not installation.ask("status", run=case.run)["end_time"]
         installation.broker.lose_everything()
+    assert lost_on_the_way
     ended = installation.wait_for_end(case.run, END_SECONDS)
     assert ended["status"] == "success", ended["errors"]
     check_tables(installation, case)

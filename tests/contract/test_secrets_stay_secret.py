@@ -3,7 +3,6 @@
 import base64
 import json
 import logging
-import socket
 import threading
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -97,9 +96,7 @@ def installation(shop, api, make, gossip, logged, settings, monkeypatch, tmp_pat
     monkeypatch.setenv("ORDERS_TOKEN", VARIABLE)
     settings.ASSAY_SECRET_FILES_ROOTS = [folder]
     settings.ASSAY_HTTP_ALLOW_PRIVATE = ["127.0.0.1"]
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        closed = server.getsockname()[1]
-    place = {"host": "127.0.0.1", "port": closed, "database": "erp", "username": "reader", "password": DATABASE}
+    place = {"host": "127.0.0.1", "port": 1, "database": "erp", "username": "reader", "password": DATABASE}
     http = {"base_url": gossip, "headers": {"X-Tenant": HEADER}}
     store = {"endpoint_url": gossip, "session_token": SESSION}
     for body in (

@@ -11,6 +11,7 @@ from assay.common.secrets import MASK
 from ops.connections import services
 from ops.models import Connection
 from tests.factories import make_connection, make_ingest_job, make_workflow
+from tests.ports import closed_port
 
 pytestmark = pytest.mark.django_db
 URL = "/api/connections/"
@@ -194,14 +195,13 @@ def test_a_test_says_that_it_works_and_is_remembered(api, shop_file):
 
 @pytest.mark.parametrize("body", [POSTGRES, {**POSTGRES, "kind": "mysql"}, HTTP, {**POSTGRES, "kind": "mssql"}])
 def test_a_test_that_fails_says_why_without_the_secret(api, body):
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]  # nobody listens once this is closed
-    if body["kind"] == "http":
-        body = {**body, "options": {**body["options"], "base_url": f"http://127.0.0.1:{port}"}}
-    else:
-        body = {**body, "host": "127.0.0.1", "port": port, "options": {}}
-    created(api, body)
-    answer = api.post(f"{URL}{body['name']}/test/")
+    with closed_port() as port:
+        if body["kind"] == "http":
+            body = {**body, "options": {**body["options"], "base_url": f"http://127.0.0.1:{port}"}}
+        else:
+            body = {**body, "host": "127.0.0.1", "port": port, "options": {}}
+        created(api, body)
+        answer = api.post(f"{URL}{body['name']}/test/")
     assert (answer.status_code, answer.json()["ok"]) == (200, False)
     assert answer.json()["message"]
     assert PASSWORD not in answer.content.decode()

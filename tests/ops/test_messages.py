@@ -1,24 +1,22 @@
 """A broker that does not answer costs time, never a run."""
 
-import socket
-
 import pytest
 
 from ops import reaper, services
 from ops.execution import execute_step
+from tests.ports import closed_port
 from workers.celery import app
 
 
 @pytest.fixture
 def dead_broker(settings):
     """An address at which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        address = f"redis://127.0.0.1:{found.getsockname()[1]}/0"
     before = app.conf.broker_url
-    settings.CELERY_BROKER_URL = app.conf.broker_url = address
-    app.pool.force_close_all()
-    app.amqp._producer_pool = app._pool = None
-    yield
+    with closed_port() as port:
+        settings.CELERY_BROKER_URL = app.conf.broker_url = f"redis://127.0.0.1:{port}/0"
+        app.pool.force_close_all()
+        app.amqp._producer_pool = app._pool = None
+        yield
     app.conf.broker_url = before
     app.amqp._producer_pool = app._pool = None
 

@@ -30,7 +30,7 @@ def test_it_runs_the_workflow_and_says_how_each_step_ended(workflow, diamond, ki
 
 
 def test_steps_that_do_not_wait_for_each_other_run_at_the_same_time(workflow, add_job, kind):
-    both = threading.Barrier(2, timeout=10)
+    both = threading.Barrier(2, timeout=60)
     for name in ("a", "b"):
         add_job(name)
         kind.script[name] = lambda spec, progress: both.wait() and None

@@ -54,7 +54,8 @@ def work(spec):
 
 
 def start_a_sleeper(spec):
-    subprocess.run(["sleep", "31536"], check=True)
+    with subprocess.Popen(["sleep", "31536"]) as sleeper:
+        Path(spec["file"]).write_text(str(sleeper.pid))
 
 
 def crash(spec):

@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.ports import closed_port
 from workers.errors import AddressRefused
 from workers.network import NetworkPolicy, session
 
@@ -154,9 +155,7 @@ def test_proxies_and_netrc_of_the_environment_play_no_part(server, elsewhere, mo
 
 
 def test_where_nobody_listens_it_is_a_connection_error():
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    with pytest.raises(requests.ConnectionError):
+    with closed_port() as port, pytest.raises(requests.ConnectionError):
         session(LOCAL).get(f"http://127.0.0.1:{port}/")
 
 

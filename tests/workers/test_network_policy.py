@@ -4,6 +4,7 @@ import socket
 
 import pytest
 
+from tests.ports import closed_port
 from workers.errors import AddressRefused, SourceUnavailable
 from workers.network import NetworkPolicy, checked_address, connect
 
@@ -148,9 +149,7 @@ def test_no_socket_is_opened_to_what_is_refused(listener):
 
 
 def test_where_nobody_listens_the_message_says_which_place():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    with pytest.raises(SourceUnavailable, match=f"127.0.0.1:{port} cannot be reached"):
+    with closed_port() as port, pytest.raises(SourceUnavailable, match=f"127.0.0.1:{port} cannot be reached"):
         connect(NetworkPolicy(allow=("*",)), "127.0.0.1", port, 5)
 
 

@@ -134,6 +134,19 @@ def test_filters_leave_only_what_fits(table, filters, expected):
         {"price": ["1..x"]},
         {"day": ["soon"]},
         {"fresh": ["?"]},
+        {"price": ["1e4x"]},
+        {"price": ["1..2..3"]},
+        {"document_id": ["9" * 5000]},
+        {"document_id": ["99999999999999999999"]},
+        {"document_id": ["1.5"]},
+        {"day": ["10000-01-01"]},
+        {"day": ["2026-02-30.."]},
+        {"embedding": ["1"]},
+        {"embedding_model": ["x"]},
+        {"content_hash": ["x"]},
+        {"chunk_id": ["0#0"]},
+        {"": ["x"]},
+        {"price": ["1"] * 101},
     ],
 )
 def test_a_filter_that_means_nothing_is_refused(table, filters):
@@ -175,6 +188,39 @@ def test_a_text_that_is_masked_is_not_found(table):
     assert find(index, MODEL, "ships", visible=lambda rows: (row | {"text": "***"} for row in rows)) == []
 
 
+def test_a_column_that_is_taken_away_cannot_be_filtered_by_not_even_for_nulls(table):
+    index = read_index(*table(chunks(owner=["Ann", None, None, None, None])))
+
+    def policy(rows):
+        return ({name: value for name, value in row.items() if name != "owner"} for row in rows)
+
+    for asked in ("Ann", ""):
+        assert find(index, MODEL, "ships", filters={"owner": [asked]}, visible=policy) == []
+    assert len(find(index, MODEL, "ships", visible=policy)) == 5
+
+
+@pytest.mark.parametrize("mask", [{"document_id": "***"}, {"document_id": None}])
+def test_a_masked_document_is_not_told_by_the_id_of_its_chunk(table, mask):
+    index = read_index(*table(chunks()))
+    hits = find(index, MODEL, "ships", visible=lambda rows: (row | mask for row in rows))
+    assert {(hit.row["document_id"], hit.row["chunk_id"]) for hit in hits} == {(mask["document_id"], None)}
+    assert (
+        find(index, MODEL, "ships", filters={"document_id": ["1"]}, visible=lambda rows: (r | mask for r in rows)) == []
+    )
+
+
+@pytest.mark.parametrize("question", ["???", " ", "\x00", "。", "—"])
+def test_a_question_without_a_word_finds_nothing(table, question):
+    assert find(read_index(*table(chunks())), MODEL, question) == []
+
+
+@pytest.mark.parametrize(
+    "question", ["SHIPS", "ｓｈｉｐｓ", "ships\x00", "ships " * 10_000, "👩‍👩‍👧 ships", "\ufeffships\u200b"]
+)
+def test_however_a_question_is_spelt_it_finds_what_it_means(table, question):
+    assert "ships" in texts_of(find(read_index(*table(chunks())), MODEL, question))[0]
+
+
 def test_an_index_of_another_model_is_not_asked(table):
     index = read_index(*table(chunks(key="embedded:hash@0000000000000000")))
     with pytest.raises(ModelChanged, match="0000000000000000"):
@@ -208,6 +254,13 @@ def test_an_index_larger_than_the_cap_is_refused(table):
     assert "ASSAY_VECTOR_CACHE_MB" in refused.value.hint
 
 
+def test_the_texts_of_an_index_count_as_well_as_its_vectors(table):
+    where = table(chunks(["ships " * 2_000] * 200))
+    with pytest.raises(IndexTooLarge, match="vectors and texts"):
+        read_index(*where, cap_bytes=1 << 20)
+    assert read_index(*where, cap_bytes=8 << 20).size > 1 << 20
+
+
 def test_indexes_stay_in_memory_until_there_is_no_room(table):
     first, second, third = (table(chunks(["a text"] * 100), name) for name in ("one", "two", "three"))
     size = read_index(*first).size
@@ -229,7 +282,7 @@ def test_a_new_version_takes_the_place_of_the_old_one(table):
 def test_what_nobody_searches_is_let_go(table):
     held = Indexes(idle_seconds=0.05)
     held.get(*table(chunks()))
-    until = time.monotonic() + 5
+    until = time.monotonic() + 60
     while len(held) and time.monotonic() < until:
         time.sleep(0.02)
     assert len(held) == 0

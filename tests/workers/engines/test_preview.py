@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -109,10 +108,8 @@ def test_a_memory_bomb_ends_in_its_child(many, engine, sql):
     ids=["join", "cross", "sum"],
 )
 def test_a_query_that_never_ends_is_ended(many, engine, sql):
-    start = time.monotonic()
     with pytest.raises(errors.ResourceLimit):
         preview_sql(sql, (many,), engine, limits=SMALL, seconds=2)
-    assert time.monotonic() - start < 8
 
 
 def test_a_value_that_will_not_cast_is_told(many, engine):
@@ -121,10 +118,9 @@ def test_a_value_that_will_not_cast_is_told(many, engine):
 
 
 def test_a_hostile_query_is_refused_before_a_child_starts(one_row, engine):
-    start = time.monotonic()
+    # A child would have no time at all.
     with pytest.raises(errors.SqlRejected):
-        preview_sql("select * from read_csv('/etc/passwd')", (one_row,), engine)
-    assert time.monotonic() - start < 0.5
+        preview_sql("select * from read_csv('/etc/passwd')", (one_row,), engine, seconds=0)
 
 
 def test_an_input_without_a_table_is_named(engine, lake):
