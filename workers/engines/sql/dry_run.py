@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from itertools import pairwise
 
 import duckdb
@@ -30,18 +31,24 @@ SET enable_external_access = false; SET lock_configuration = true;
 
 def duckdb_columns(statement: str, inputs: Mapping[str, tuple[Column, ...]], text: str) -> tuple[Column, ...]:
     """The names and types that DuckDB gives the result. Raises `SqlRejected` with its reason."""
+    try:
+        described = _described(statement, tuple(inputs.items()))
+    except duckdb.Error as error:
+        raise _duckdb_refusal(str(error), text) from None
+    return tuple(_column(name, kind) for name, kind in described)
+
+
+@lru_cache(maxsize=64)  # a form asks the same for every engine that it shows
+def _described(statement: str, inputs: tuple[tuple[str, tuple[Column, ...]], ...]) -> list[tuple[str, str]]:
     connection = duckdb.connect(":memory:", config={"python_enable_replacements": "false", "threads": "1"})
     try:
-        for alias, columns in inputs.items():
+        for alias, columns in inputs:
             fields = ", ".join(f"{quoted(column.name)} {duckdb_type(column.type)}" for column in columns)
             connection.execute(f"CREATE TABLE {quoted(alias)} ({fields})")
         connection.execute(LOCKDOWN)
-        rows = connection.execute(f"DESCRIBE {statement}").fetchall()
-    except duckdb.Error as error:
-        raise _duckdb_refusal(str(error), text) from None
+        return [(name, kind) for name, kind, *_ in connection.execute(f"DESCRIBE {statement}").fetchall()]
     finally:
         connection.close()
-    return tuple(_column(name, kind) for name, kind, *_ in rows)
 
 
 def _column(name: str, kind: str) -> Column:
