@@ -20,6 +20,7 @@ from .form_views import job_or_404
 from .models import DatasetJob, DatasetRun
 
 DELIVERIES_SHOWN = 10
+FILES_SHOWN = 100  # of each
 
 
 @login_required
@@ -41,7 +42,14 @@ def _shown(run: DatasetRun, *, may_take: bool) -> dict[str, Any]:
     """The delivery, and for each of its files whether it is there to take: only while the manifest is this run's."""
     told = run.facts["delivery"]
     is_there = may_take and _folder_of(told) is not None and _manifest_run(told) == str(run.pk)
-    return {"run": run, "told": told, "files": told["files"], "may_take": is_there}
+    files = told["files"]
+    return {
+        "run": run,
+        "told": told,
+        "files": files[:FILES_SHOWN],
+        "more": max(0, len(files) - FILES_SHOWN),
+        "may_take": is_there,
+    }
 
 
 @login_required

@@ -165,6 +165,8 @@ class FeedOptions:
     null_value: str = ""
     quote: Literal["minimal", "all"] = "minimal"
     escape_formulas: bool = False
+    line_end: Literal["lf", "crlf"] = "lf"
+    byte_order_mark: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

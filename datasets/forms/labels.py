@@ -108,6 +108,8 @@ LABELS = {
     f"{_FEED}.csv.null_value": "Written for null",
     f"{_FEED}.csv.quote": "Quotes",
     f"{_FEED}.csv.escape_formulas": "Guard against formulas in spreadsheets",
+    f"{_FEED}.csv.line_end": "End of a line",
+    f"{_FEED}.csv.byte_order_mark": "Mark of UTF-8 for spreadsheets",
     f"{_METRICS}.metrics.metric": "Metric",
     **_below(_TRAINING, _POINT_IN_TIME),
     **_below(_FEATURES, _POINT_IN_TIME),

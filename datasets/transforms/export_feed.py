@@ -18,6 +18,7 @@ from workers.template_specs import ExportFeedSpec, FeedOptions
 
 from .base import Check, ColumnName, Inputs, Options, Template
 
+UNMISTAKABLE = re.compile(r'[^0-9A-Za-z.+"\r\n\0\x80-\U0010ffff-]')  # of what is never quoted: numbers, booleans
 BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^/\x00-\x1f]+)*/?")
 
 
@@ -29,6 +30,8 @@ class CsvFeedOptions(Options):
     escape_formulas: bool = Field(
         False, description="put ' in front of texts that a spreadsheet would take for a formula: = + - @"
     )
+    line_end: Literal["lf", "crlf"] = Field("lf", description="crlf where the reader keeps to RFC 4180 to the letter")
+    byte_order_mark: bool = Field(False, description="begin with the mark by which spreadsheets know UTF-8")
 
 
 class ExportFeedOptions(Options):
@@ -74,8 +77,7 @@ class ExportFeed(Template):
             yield Problem(f"{path}.connection", "A folder of the lake is written without a connection.", "not_allowed")
         elif options.connection and (detail := connections.problem_with(options.connection, ("s3",))):
             yield Problem(f"{path}.connection", detail, "unknown_connection")
-        if options.csv.delimiter in '"\r\n':
-            yield Problem(f"{path}.csv.delimiter", "A quote or a line end cannot part fields.", "invalid")
+        yield from _csv_problems(options.csv, path)
         if options.format != "csv" and options.csv != CsvFeedOptions():
             yield Problem(
                 f"{path}.csv", f"These options are for CSV, and the format is {options.format}.", "not_allowed"
@@ -83,6 +85,7 @@ class ExportFeed(Template):
         known = {column.name for columns in inputs.values() for column in columns}
         if known:
             yield from _column_problems(options, known, path)
+            yield from _empty_line_problems(options, inputs, path)
 
     def columns(self, job, inputs: Inputs) -> tuple[Column, ...]:
         (columns,) = inputs.values()
@@ -139,6 +142,27 @@ def _destination_problem(destination: str) -> str:
     if address == lake:
         return "This is the lake itself. Name a folder inside it, such as feeds/orders."
     return path_problem(address[len(lake) + 1 :]) if address.startswith(f"{lake}/") else ""
+
+
+def _csv_problems(csv: CsvFeedOptions, path: str) -> Iterator[Problem]:
+    if not UNMISTAKABLE.fullmatch(csv.delimiter):
+        detail = (
+            "Part fields by a sign that stands in no number: a comma, a semicolon, a tab, a bar; none outside ASCII."
+        )
+        yield Problem(f"{path}.csv.delimiter", detail, "invalid")
+    if set(csv.null_value) & {csv.delimiter, '"', "\r", "\n"}:
+        detail = "A null is written without quotes: leave out the delimiter, quotes and line ends."
+        yield Problem(f"{path}.csv.null_value", detail, "invalid")
+
+
+def _empty_line_problems(options: ExportFeedOptions, inputs: Inputs, path: str) -> Iterator[Problem]:
+    """Of one column a null without a text of its own is an empty line, and many readers skip those."""
+    (columns,) = inputs.values()
+    delivered = [column for column in columns if column.name in (options.columns or [column.name])]
+    is_bare = options.format == "csv" and options.csv.quote == "minimal" and not options.csv.null_value
+    if is_bare and len(options.columns or columns) == 1 and any(column.nullable for column in delivered):
+        detail = "With one column a null would be an empty line, which many readers skip. Say how a null is written."
+        yield Problem(f"{path}.csv.null_value", detail, "invalid")
 
 
 def _column_problems(options: ExportFeedOptions, known: set[str], path: str) -> Iterator[Problem]:

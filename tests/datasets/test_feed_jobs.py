@@ -118,8 +118,14 @@ def test_a_preview_shows_the_first_rows_and_delivers_nothing(feed, api, settings
         ({"destination": "s3://bucket/x", "connection": "erp"}, "config.connection"),
         ({"columns": ["nr"]}, "config.columns.0"),
         ({"columns": ["id", "id"]}, "config.columns.1"),
-        ({"columns": ["id"], "order_by": ["-note"]}, "config.order_by.0"),
+        ({"columns": ["id"], "csv": {"null_value": "-"}, "order_by": ["-note"]}, "config.order_by.0"),
         ({"csv": {"delimiter": '"'}}, "config.csv.delimiter"),
+        ({"csv": {"delimiter": "."}}, "config.csv.delimiter"),
+        ({"csv": {"delimiter": "5"}}, "config.csv.delimiter"),
+        ({"csv": {"delimiter": "é"}}, "config.csv.delimiter"),
+        ({"csv": {"null_value": "a,b"}}, "config.csv.null_value"),
+        ({"csv": {"delimiter": ";", "null_value": "\n"}}, "config.csv.null_value"),
+        ({"columns": ["note"]}, "config.csv.null_value"),
         ({"format": "json", "csv": {"header": False}}, "config.csv"),
         ({"max_rows_per_file": 0}, "config.max_rows_per_file"),
         ({"compression": "rar"}, "config.compression"),
@@ -129,6 +135,15 @@ def test_what_is_wrong_is_told_at_its_field(source, api, config, field):
     answer = post(api, **config)
     assert answer.status_code == 400
     assert [error["attr"] for error in answer.json()["errors"]] == [field]
+
+
+@pytest.mark.parametrize("csv", [{"delimiter": "|"}, {"delimiter": "\t", "null_value": "-"}, {"delimiter": "\x01"}])
+def test_usual_ways_of_csv_are_taken(source, api, csv):
+    assert post(api, csv=csv).status_code == 201
+
+
+def test_one_column_is_delivered_when_a_null_has_a_text(source, api):
+    assert post(api, columns=["note"], csv={"null_value": "NULL"}).status_code == 201
 
 
 def test_a_folder_of_the_lake_may_be_written_with_its_whole_path(source, api, settings):

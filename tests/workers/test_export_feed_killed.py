@@ -39,29 +39,30 @@ AFTER_COMMIT = {
 }
 
 
+def spec_in(lake: str, rows: pl.DataFrame, destination: str) -> ExportFeedSpec:
+    """A run that delivers these rows in parts of ten."""
+    given = published(lake, "silver.shop.orders", rows)
+    return ExportFeedSpec(
+        run_id=str(new_run_id()),
+        workflow="shop",
+        job="feed",
+        inputs=(given,),
+        columns=open_table(given.uri).columns,
+        target=TableTarget(dataset="gold.shop.feed", uri=f"{lake}/gold/shop/feed"),
+        run_time=datetime(2026, 11, 22, tzinfo=UTC),
+        format="csv",
+        destination=destination,
+        lake_uri=lake,
+        file_name="orders.csv",
+        max_rows_per_file=10,
+    )
+
+
 @pytest.fixture
 def feed(tmp_path):
-    """Makes the spec of a run that delivers these rows in parts of ten."""
-
-    def make(rows: pl.DataFrame, destination: str = "") -> ExportFeedSpec:
-        lake = f"{tmp_path}/lake"
-        given = published(lake, "silver.shop.orders", rows)
-        return ExportFeedSpec(
-            run_id=str(new_run_id()),
-            workflow="shop",
-            job="feed",
-            inputs=(given,),
-            columns=open_table(given.uri).columns,
-            target=TableTarget(dataset="gold.shop.feed", uri=f"{lake}/gold/shop/feed"),
-            run_time=datetime(2026, 11, 22, tzinfo=UTC),
-            format="csv",
-            destination=destination or f"{lake}/feeds/shop",
-            lake_uri=lake,
-            file_name="orders.csv",
-            max_rows_per_file=10,
-        )
-
-    return make
+    """Makes the spec of a run that delivers these rows into the lake, or elsewhere."""
+    lake = f"{tmp_path}/lake"
+    return lambda rows, destination=f"{lake}/feeds/shop": spec_in(lake, rows, destination)
 
 
 def kill(spec: ExportFeedSpec, step: tuple[str, str, str]) -> None:

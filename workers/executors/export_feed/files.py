@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +18,9 @@ from workers.template_specs import FeedOptions
 
 CHUNK_BYTES = 1 << 20
 DAY, MOMENT = "%Y-%m-%d", "%Y-%m-%dT%H:%M:%S%.6f"
-# What a spreadsheet takes for a formula when a field begins with it.
-FORMULAS = r"^[=+\-@\t\r]"
+# What a spreadsheet takes for a formula when a field begins with it, the full-width signs of East Asia included.
+FORMULAS = re.compile(r"^[=+\-@\t\r\n＝＋－＠]")
+LINE_ENDS = {"lf": "\n", "crlf": "\r\n"}
 
 
 class Sink(Protocol):
@@ -74,8 +76,10 @@ def _write_raw(rows: pl.LazyFrame, kind: str, options: FeedOptions, path: Path) 
             path,
             separator=options.delimiter,
             include_header=options.header,
+            include_bom=options.byte_order_mark,
             null_value=options.null_value,
             quote_style="always" if options.quote == "all" else "necessary",
+            line_terminator=LINE_ENDS[options.line_end],
         )
     else:
         rows.select(json_value(pl.col(name), dtype).alias(name) for name, dtype in schema.items()).sink_ndjson(path)
@@ -129,17 +133,21 @@ class _StaysOpen:
 
 def csv_value(name: str, dtype: pl.DataType, options: FeedOptions) -> pl.Expr:
     """The column as CSV has it: moments in ISO 8601, nested values as JSON, bytes in base 64; null stays null."""
-    value = pl.col(name)
+    title = "'" * (options.escape_formulas and bool(FORMULAS.match(name))) + name
+    return _csv_value(pl.col(name), dtype, options).alias(title)
+
+
+def _csv_value(value: pl.Expr, dtype: pl.DataType, options: FeedOptions) -> pl.Expr:
     if dtype.is_nested():
         plain = json_value(value, dtype)
         # Only a struct can be written as JSON: the value is the one field of one.
         text = pl.struct(plain.alias("v")).struct.json_encode().str.strip_prefix('{"v":').str.strip_suffix("}")
-        return pl.when(value.is_not_null()).then(text).alias(name)
+        return pl.when(value.is_not_null()).then(text)
     if dtype == pl.String and options.escape_formulas:
-        return pl.when(value.str.contains(FORMULAS)).then("'" + value).otherwise(value).alias(name)
+        return pl.when(value.str.contains(FORMULAS.pattern)).then("'" + value).otherwise(value)
     if dtype.is_decimal() or dtype.is_float():
         return value  # exact; the shortest digits that read back as the same
-    return json_value(value, dtype).alias(name)
+    return json_value(value, dtype)
 
 
 def json_value(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
