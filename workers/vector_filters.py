@@ -65,7 +65,8 @@ def _literal(column: Column, text: str) -> pl.Expr:
         value = _value(column.type, text)
         told = pl.Series([value], dtype=parse_type(column.type), strict=True)
     except (ValueError, KeyError, OverflowError, TypeError, InvalidOperation, pl.exceptions.PolarsError):
-        raise _bad(column.name, f"“{text}” is no {column.type}.", "Write it as in the sample of the dataset.") from None
+        what = f"{column.name} is {column.type}, and “{text[:80]}” is none."
+        raise _bad(column.name, what, "Write it as in the sample of the dataset.") from None
     return pl.lit(told.item(), dtype=told.dtype)
 
 

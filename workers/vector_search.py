@@ -87,7 +87,7 @@ def find(
     `visible` is given rows in the order of their rank, and asked for no more
     than it takes; a row that it masks a filtered column or the text of is left
     out too, or a search would tell what the mask hides. Of equal scores the
-    earlier row comes first.
+    earlier row comes first. A question that is like nothing, `???`, finds nothing.
 
     Raises `BadFilter`, and `ModelChanged` unless the index is this model's.
     """
@@ -102,6 +102,8 @@ def find(
             f"{model.name} answers with {vector.shape[0]} numbers; the index has {index.matrix.shape[1]} in a vector.",
             hint="Rebuild the index: the page of the job that makes it has a button for that.",
         )
+    if not vector.any():
+        return []
     scores = _scores(index.matrix, places, vector)
     score_of: dict[int, float] = {}
     hits: list[Hit] = []
@@ -114,11 +116,18 @@ def find(
     for row in visible(in_order()):
         place = row.pop(PLACE)
         before = index.rows.row(place, named=True)
-        if all(row.get(name) == before[name] for name in ("text", *asked)):
-            hits.append(Hit(row=row, score=round(score_of[place], 4)))
+        if all(name in row and row[name] == before[name] for name in ("text", *asked)):
+            hits.append(Hit(row=_as_masked(row, before), score=round(score_of[place], 4)))
         if len(hits) == k:
             break
     return hits
+
+
+def _as_masked(row: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """The row without its chunk's id where its document's id is masked, which is a part of it."""
+    if "document_id" in row and row["document_id"] == before["document_id"]:
+        return row
+    return {**row, "document_id": row.get("document_id"), "chunk_id": None}
 
 
 def _scores(matrix: np.ndarray, places: np.ndarray, vector: np.ndarray) -> np.ndarray:
@@ -166,24 +175,26 @@ def _read(table: Table, cap_bytes: int) -> Index:
     shown = tuple(column for column in table.columns if column.name not in NOT_SHOWN)
     head = table.scan().select("embedding_model", pl.col("embedding").list.len().alias("width")).head(1).collect()
     key, width = head.row(0) if head.height else ("", 0)
-    _check_size(table, int(width or 0), cap_bytes)
+    _check_size("vectors", table.rows * int(width or 0) * 4, cap_bytes)
     matrix = np.empty((table.rows, int(width or 0)), dtype=np.float32)
-    parts, done = [], 0
+    parts, done, size = [], 0, matrix.nbytes
     for part in table.scan().collect_batches(chunk_size=ROWS_AT_ONCE, maintain_order=True):
         vectors = part["embedding"].list.explode().cast(pl.Float32).to_numpy()
         matrix[done : done + part.height] = vectors.reshape(part.height, -1)
         parts.append(part.select(column.name for column in shown))
         done += part.height
+        size += parts[-1].estimated_size()
+        _check_size("vectors and texts", size, cap_bytes)
     rows = pl.concat(parts) if parts else table.scan().select(column.name for column in shown).head(0).collect()
     documents = rows["document_id"].n_unique() if rows.height else 0
     return Index(columns=shown, model_key=key, rows=rows, matrix=matrix, documents=documents)
 
 
-def _check_size(table: Table, width: int, cap_bytes: int) -> None:
-    vectors = table.rows * width * 4
-    if vectors > cap_bytes:
+def _check_size(what: str, size: int, cap_bytes: int) -> None:
+    """Raises `IndexTooLarge`: asked before something is read, and while it is."""
+    if size > cap_bytes:
         raise IndexTooLarge(
-            f"The vectors of this index take {vectors >> 20:,} MiB; searching may use {cap_bytes >> 20:,} MiB.",
+            f"The {what} of this index take {size >> 20:,} MiB or more; searching may use {cap_bytes >> 20:,} MiB.",
             hint="Raise ASSAY_VECTOR_CACHE_MB, or make smaller indexes.",
             http_status=409,
         )

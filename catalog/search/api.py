@@ -28,8 +28,8 @@ class SearchQuery(Serializer):
 
 
 class SearchResultSerializer(serializers.Serializer):
-    document_id = serializers.JSONField(help_text="of the type that the input's id has")
-    chunk_id = serializers.CharField()
+    document_id = serializers.JSONField(allow_null=True, help_text="of the type that the input's id has")
+    chunk_id = serializers.CharField(allow_null=True, help_text="none where the document's id is masked")
     text = serializers.CharField()
     score = serializers.FloatField(help_text="cosine, -1 to 1")
     metadata = serializers.DictField()

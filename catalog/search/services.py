@@ -23,6 +23,7 @@ from ..services import lake_uri
 
 if TYPE_CHECKING:
     from workers.lake.table import Commit
+    from workers.specs import Column
     from workers.vector_search import Indexes
 
 MAX_QUESTION = 1_000  # characters; a model reads no more of them
@@ -92,17 +93,17 @@ def indexes() -> Indexes:
     return Indexes(settings.ASSAY_VECTOR_CACHE_MB << 20)
 
 
-def metadata_columns(dataset: Dataset) -> list[str]:
+def metadata_columns(dataset: Dataset) -> list[Column]:
     """What an index can be filtered by, beside the document's id."""
     hidden = {*OWN, *NEEDED, "content_hash"}
-    return [column.name for column in as_columns(dataset.columns) if column.name not in hidden]
+    return [column for column in as_columns(dataset.columns) if column.name not in hidden]
 
 
 def _result(row: Mapping[str, Any], score: float) -> dict[str, Any]:
     plain = {name: _plain(value) for name, value in row.items()}
     return {
-        "document_id": plain["document_id"],
-        "chunk_id": plain["chunk_id"],
+        "document_id": plain.get("document_id"),
+        "chunk_id": plain.get("chunk_id"),
         "text": plain["text"],
         "score": score,
         "metadata": {name: value for name, value in plain.items() if name not in OWN},

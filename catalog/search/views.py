@@ -10,6 +10,7 @@ from django.http import Http404
 from django.shortcuts import get_object_or_404, render
 
 from workers.errors import AssayError
+from workers.specs import Column
 
 from ..models import Dataset
 from . import services
@@ -18,6 +19,14 @@ from .api import PREFIX, filters_in
 RESULTS = 10
 LEAST_LETTERS = 3  # of a word of the question that is marked in what was found
 FILTERS_SHOWN = 8
+EXAMPLES = {  # of a filter, by the type of its column; of other types: numbers
+    "string": "exactly this",
+    "boolean": "true or false",
+    "date": "2026-01-31, or 2026-01-01..",
+    "time": "10:30, or 10:00..12:00",
+    "timestamp": "2026-01-31.., or ..2026-02-28",
+    "timestamptz": "2026-01-31.., or ..2026-02-28",
+}
 
 
 @login_required
@@ -81,5 +90,11 @@ def search_context(dataset: Dataset) -> dict | None:
     """What the card needs; None for a dataset that cannot be searched."""
     if not services.is_index(dataset):
         return None
-    fields = [{"name": f"{PREFIX}{name}", "label": name} for name in services.metadata_columns(dataset)[:FILTERS_SHOWN]]
+    fields = [_field(column) for column in services.metadata_columns(dataset)[:FILTERS_SHOWN]]
     return {"name": dataset.name, "fields": fields, "max_length": services.MAX_QUESTION}
+
+
+def _field(column: Column) -> dict[str, str]:
+    """The field of a filter, with an example of what may be typed there."""
+    kind = column.type.partition("(")[0]
+    return {"name": f"{PREFIX}{column.name}", "label": column.name, "example": EXAMPLES.get(kind, "10, or 10..20")}
