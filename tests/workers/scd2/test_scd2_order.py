@@ -82,7 +82,7 @@ def tiny_files(monkeypatch):
     monkeypatch.setattr(evidence, "MOST_FILES", 1)
     monkeypatch.setattr(evidence, "LARGE_ROWS", 3)
     monkeypatch.setattr(work, "BATCH_ROWS", 2)
-    monkeypatch.setattr(work, "SMALLER_IN_ADVANCE", 1)
+    monkeypatch.setattr(work, "SAMPLE", 1)
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))

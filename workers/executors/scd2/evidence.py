@@ -14,6 +14,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
+from itertools import accumulate
 from typing import Any
 
 import polars as pl
@@ -28,7 +29,7 @@ from .timeline import FROM, GONE, Shape
 FOLDER = "_evidence"
 STATE = "scd2"  # in the metadata of a commit
 MOST_FILES = 16
-LARGE_ROWS = 5_000_000  # a file of so many rows is not written anew only to have fewer
+LARGE_ROWS = 5_000_000  # more rows are not written anew only to have fewer files
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,24 +119,31 @@ class Evidence:
         """All evidence of these keys."""
         if not self.files or not keys.height:
             return pl.DataFrame(schema=self.schema)
+        rows = self.scan().filter(self._near(keys))
         names = list(self._shape.keys)
-        least, most = keys[names[0]].min(), keys[names[0]].max()
-        # The files are sorted by key: most of their row groups need not be read.
-        rows = self.scan().filter(pl.col(names[0]).is_between(pl.lit(least), pl.lit(most)))
         return rows.join(keys.lazy(), on=names, how="semi", maintain_order="left").collect(engine="streaming")
 
-    def since(self, moment: Any) -> pl.LazyFrame | None:
-        """Evidence of this time and later; None when there is none at all."""
+    def since(self, moment: Any, keys: pl.DataFrame) -> pl.LazyFrame | None:
+        """Evidence of this time and later, of these keys and more; None when there is none at all."""
         files = [file for file in self.files if _moment(file.last) >= _comparable(moment)]
-        return self.scan(files).filter(pl.col(FROM) >= pl.lit(moment)) if files else None
+        return self.scan(files).filter(self._near(keys), pl.col(FROM) >= pl.lit(moment)) if files else None
 
-    def write(self, rows: pl.LazyFrame) -> EvidenceFile | None:
-        """Put rows into a file of their own, in order of their keys. None: there were none."""
+    def _near(self, keys: pl.DataFrame) -> pl.Expr:
+        """Files are sorted by key: between the least and the greatest of these few row groups need to be read."""
+        first = keys[self._shape.keys[0]]
+        return pl.col(first.name).is_between(
+            pl.lit(first.min(), dtype=first.dtype), pl.lit(first.max(), dtype=first.dtype)
+        )
+
+    def write(self, rows: pl.LazyFrame, *, in_order: bool = False) -> EvidenceFile | None:
+        """Put rows into a file of their own, in order of their keys (`in_order`: they are). None: there were none."""
         path = f"{FOLDER}/{self._name}-{len(self._written):05d}.parquet"
         uri, options = self._store.uri_of(path), self._store.storage_options or None
         self._written.append(path)
         with reaching(self._store.uri):
-            ordered = rows.select(list(self.schema)).sort(self._shape.place, maintain_order=True)
+            ordered = rows.select(list(self.schema))
+            if not in_order:
+                ordered = ordered.sort(self._shape.place, maintain_order=True)
             ordered.sink_parquet(uri, compression="zstd", storage_options=options, mkdir=self._store.is_local)
             written = pl.scan_parquet(uri, hive_partitioning=False, glob=False, storage_options=options)
             count, first, last = (
@@ -148,14 +156,15 @@ class Evidence:
         return EvidenceFile(path, count, first.isoformat(), last.isoformat())
 
     def with_rows(self, rows: pl.LazyFrame | None) -> tuple[EvidenceFile, ...]:
-        """The files with these rows added; the youngest become one when there are many."""
-        added = self.write(rows) if rows is not None else None
+        """The files with these rows, in order of their keys, added; the youngest become one when there are many."""
+        added = self.write(rows, in_order=True) if rows is not None else None
         files = (*self.files, added) if added else self.files
         if len(files) <= MOST_FILES:
             return files
-        large = max((place for place, file in enumerate(files, 1) if file.rows >= LARGE_ROWS), default=0)
-        merged = self.write(self._newest(files[large:])) if len(files) - large > 1 else None
-        return (*files[:large], merged) if merged else files
+        rows_behind = list(accumulate(file.rows for file in reversed(files)))
+        young = sum(rows <= LARGE_ROWS for rows in rows_behind)
+        merged = self.write(self._newest(files[-young:])) if young > 1 else None
+        return (*files[:-young], merged) if merged else files
 
     def instead(self, rows: pl.LazyFrame) -> tuple[EvidenceFile, ...]:
         """These rows and no others."""

@@ -59,7 +59,7 @@ class Known:
         without = firsts.join(current, on=names, how="anti")
         if without.height:
             found.append(self._ended_since(without))
-        if firsts.height and (evidence := self.evidence.since(firsts[FIRST].min())) is not None:
+        if firsts.height and (evidence := self.evidence.since(firsts[FIRST].min(), firsts)) is not None:
             later = evidence.select(*names, FROM).join(firsts.lazy(), on=names).filter(pl.col(FROM) >= pl.col(FIRST))
             found.append(later.select(names).collect(engine="streaming"))
         return pl.concat(found).unique()

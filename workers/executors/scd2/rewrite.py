@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,28 +57,28 @@ class Rewriting:
     known: Known
     shape: Shape
     staging: Staging
-    removed: pl.DataFrame  # key, time and PATH of versions
+    removed: pl.LazyFrame  # key, time and PATH of versions
     added: pl.LazyFrame  # current versions, sorted by key
 
     def change(self) -> Change:
         """Stage the touched files anew. Raises `RowsDoNotBalance`."""
         before, coming = len(self.staging.files), self.added.select(pl.len()).collect().item()
-        leaving = {path[0]: rows for path, rows in self.removed.partition_by(PATH, as_dict=True).items()}
+        leaving = dict(self.removed.group_by(PATH).len().collect(engine="streaming").iter_rows())
         current = self._current_files(leaving, coming)
         history = [file for file in self.known.files(current=False) if file.path in leaving]
         merged = [
-            (self._merged(file, leaving.get(file.path), some), True, file.rows + some.height)
+            (self._merged(file, some, has_leaving=file.path in leaving), True, file.rows + some.height)
             for file, some in self._with_added(current)
         ]
-        merged += [(self._merged(file, leaving.get(file.path), None), False, file.rows) for file in history]
+        merged += [(self._merged(file, None, has_leaving=True), False, file.rows) for file in history]
         self._write(merged)
         folded = self._fold([file for file in self.known.files(current=False) if file.path not in leaving])
         replaced = [*current, *history, *folded]
         kept = self.staging.files[before:]
-        self._check(replaced, kept, coming)
+        self._check(replaced, kept, coming, sum(leaving.values()))
         return Change(kept=kept, replaced=tuple(replaced))
 
-    def _current_files(self, leaving: dict[str, pl.DataFrame], coming: int) -> list[DataFile]:
+    def _current_files(self, leaving: Mapping[str, int], coming: int) -> list[DataFile]:
         """The files of current versions that are touched, by their least key."""
         files = self.known.files(current=True)
         touched = [file for file in files if file.path in leaving]
@@ -105,10 +105,10 @@ class Rewriting:
                 continue
             yield file, self.added.filter(in_range(key, dtype, low, high)).collect(engine="streaming")
 
-    def _merged(self, file: DataFile, leaving: pl.DataFrame | None, coming: pl.DataFrame | None) -> pl.LazyFrame:
+    def _merged(self, file: DataFile, coming: pl.DataFrame | None, *, has_leaving: bool) -> pl.LazyFrame:
         rows = rows_of(self.known.table, [file], self.known.columns)
-        if leaving is not None:
-            gone = leaving.lazy().select(self.shape.place)
+        if has_leaving:
+            gone = self.removed.filter(pl.col(PATH) == file.path).select(self.shape.place)
             rows = rows.join(gone, on=self.shape.place, how="anti", maintain_order="left")
         if coming is None or not coming.height:
             return rows
@@ -150,11 +150,11 @@ class Rewriting:
         self.staging.sink(rows, partition={IS_CURRENT: False})
         return small
 
-    def _check(self, replaced: list[DataFile], kept: Iterable[StagedFile], coming: int) -> None:
+    def _check(self, replaced: list[DataFile], kept: Iterable[StagedFile], coming: int, leaving: int) -> None:
         held, written = sum(file.rows for file in replaced), sum(file.rows for file in kept)
-        if written != held - self.removed.height + coming:
+        if written != held - leaving + coming:
             raise RowsDoNotBalance(
-                f"{held} versions lay in the files to replace, {self.removed.height} of them leave and {coming} come, "
+                f"{held} versions lay in the files to replace, {leaving} of them leave and {coming} come, "
                 f"and {written} were written.",
                 hint="Nothing was published. This is a bug in Assay: please report it.",
             )

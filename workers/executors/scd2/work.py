@@ -29,8 +29,8 @@ from .timeline import FROM, GONE, IS_CURRENT, TO, Shape, Timeline, differs, over
 if TYPE_CHECKING:
     from .change import Scd2Change
 
-BATCH_ROWS = 1_000_000  # observations that are looked at at a time, in memory
-SMALLER_IN_ADVANCE = 1_000_000  # from so many rows on, those that are known are dropped while they are read
+BATCH_ROWS = 500_000  # observations that are looked at at a time, in memory
+SAMPLE = 16  # of so many keys one tells where to cut
 
 
 @dataclass(slots=True)
@@ -52,14 +52,18 @@ class Part:
     """What the observations of some keys change."""
 
     added: pl.DataFrame | pl.LazyFrame
-    removed: pl.DataFrame  # with PATH
+    removed: pl.DataFrame | pl.LazyFrame  # with PATH
     evidence: pl.DataFrame | pl.LazyFrame  # what is to be written
     keys: pl.DataFrame | None = None  # that were restated
 
-    def spilled(self, folder: Path, number: int) -> Part:
-        """The same with the rows on disk."""
-        added = _spilled(self.added.filter(IS_CURRENT), folder / f"{number}-added.parquet")
-        return replace(self, added=added, evidence=_spilled(self.evidence, folder / f"{number}-evidence.parquet"))
+    def spilled(self, folder: Path, number: int, shape: Shape) -> Part:
+        """What is still needed when history is written, on disk."""
+        return replace(
+            self,
+            added=_spilled(self.added.filter(IS_CURRENT), folder / f"{number}-added.parquet"),
+            removed=_spilled(self.removed.select(*shape.place, PATH), folder / f"{number}-removed.parquet"),
+            evidence=_spilled(self.evidence, folder / f"{number}-evidence.parquet"),
+        )
 
 
 class Work:
@@ -116,11 +120,9 @@ class Work:
 
     def _ranges(self, keys: pl.LazyFrame) -> Iterator[tuple[Any, Any]]:
         """Bounds of the first key between which there are about so many rows as fit into memory."""
-        values = keys.collect(engine="streaming").to_series()
-        if values.len() <= BATCH_ROWS:
-            cuts = []
-        else:
-            cuts = values.sort().gather_every(BATCH_ROWS, offset=BATCH_ROWS).unique(maintain_order=True).to_list()
+        sample = keys.gather_every(SAMPLE).collect(engine="streaming").to_series().sort()
+        step = max(BATCH_ROWS // SAMPLE, 1)
+        cuts = sample.gather_every(step, offset=step).unique(maintain_order=True).to_list()
         yield from zip([None, *cuts], [*cuts, None], strict=True)
 
     # --- what is new -------------------------------------------------------------------
@@ -135,7 +137,7 @@ class Work:
             for number, (low, high) in enumerate(ranges):
                 part = self._updated(batch, low, high)
                 sink(part.added.filter(~pl.col(IS_CURRENT)), self.staging, current=False)
-                parts.append(part if len(ranges) == 1 else part.spilled(Path(scratch), number))
+                parts.append(part if len(ranges) == 1 else part.spilled(Path(scratch), number, self.shape))
             return self._changed(parts, self.staging.files[before:])
 
     def parts(self, rows: pl.LazyFrame) -> Iterator[Part]:
@@ -153,9 +155,9 @@ class Work:
             rows = pl.concat([rows, self.absence.rows(everything)])
         if self.scope:
             return pl.concat([rows, self.scope.of(self.run.every_observation())])
-        if sum(file.rows for file in self.reading.files) > SMALLER_IN_ADVANCE:
-            return self._smaller(rows)
-        return rows.collect(engine="streaming").lazy()
+        # Rows that do not all fit into memory are read once for each range of keys.
+        is_large = sum(file.rows for file in self.reading.files) > BATCH_ROWS
+        return rows if is_large else rows.collect(engine="streaming").lazy()
 
     def _keys(self, several: pl.LazyFrame) -> pl.LazyFrame:
         keys = [several.select(self.shape.keys[0])]
@@ -163,19 +165,6 @@ class Work:
             held = [self.known.scan(self.known.files(current=kind), current=kind) for kind in (True, False)]
             keys += [each.select(self.shape.keys[0]) for each in held]
         return pl.concat(keys)
-
-    def _smaller(self, rows: pl.LazyFrame) -> pl.LazyFrame:
-        """Without what current versions tell already, found by a hash of the values: for inputs that come whole.
-
-        Two different values of one key and time, the one known, the other new, would need the same 64 bits.
-        """
-        hashed = pl.struct(self.shape.values).hash().alias("__hash") if self.shape.values else pl.lit(0).alias("__hash")
-        known = self.known.scan(self.known.files(current=True), current=True).select(*self.shape.place, hashed)
-        fresh = rows.with_columns(hashed, pl.col(GONE).alias("__was"))
-        fresh = fresh.join(
-            known.with_columns(pl.lit(False).alias("__was")), on=[*self.shape.place, "__hash", "__was"], how="anti"
-        )
-        return fresh.drop("__hash", "__was").collect(engine="streaming").lazy()
 
     def _updated(self, several: pl.LazyFrame, low: Any, high: Any) -> Part:
         key, names = self.shape.keys[0], list(self.shape.keys)
@@ -251,7 +240,7 @@ class Work:
             known=self.known,
             shape=self.shape,
             staging=self.staging,
-            removed=pl.concat([part.removed.select(*self.shape.place, PATH) for part in parts]),
+            removed=pl.concat([part.removed.lazy().select(*self.shape.place, PATH) for part in parts]),
             added=pl.concat([part.added.lazy().filter(IS_CURRENT) for part in parts]),
         )
         change = rewriting.change()
