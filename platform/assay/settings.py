@@ -52,6 +52,8 @@ ASSAY_LEASE_SECONDS = env.float("ASSAY_LEASE_SECONDS", default=20)
 ASSAY_RETRY_SECONDS = env.float("ASSAY_RETRY_SECONDS", default=5)
 # A step that does not stop by itself this long after its run was cancelled is cut off.
 ASSAY_CANCEL_SECONDS = env.float("ASSAY_CANCEL_SECONDS", default=10)
+# Each program of `manage.py up` may take this long to end when it is asked to.
+ASSAY_STOP_SECONDS = env.float("ASSAY_STOP_SECONDS", default=5)
 
 # --- Django --------------------------------------------------------------------
 

@@ -47,7 +47,7 @@ class Program:
     command: Sequence[str]  # an absolute path first
     environment: dict[str, str] = field(default_factory=dict)  # on top of ours
     pass_fds: Sequence[int] = ()
-    stop_seconds: float = 5  # how long it may take to end by itself
+    stop_seconds: float  # how long it may take to end by itself
     ready_at: str = ""  # tcp://host:port or http://…: it must answer before the next one is started
 
 

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,12 +13,14 @@ import pytest
 import redis
 
 from assay.common import home as homes
+from workers.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ["broker", "worker", "scheduler", "web"]
 # Generous: the machine may be busy with other tests.
-READY_SECONDS = 90
-END_SECONDS = 20
+READY_SECONDS = 150
+END_SECONDS = 120
+PATIENT = {"ASSAY_STOP_SECONDS": str(END_SECONDS)}
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
 
@@ -52,14 +53,9 @@ class Platform:
 
 
 def start_up(home: Path, port: int, **options) -> subprocess.Popen:
-    environment = {**os.environ, "ASSAY_HOME": str(home), "ASSAY_BROKER_URL": "", "DATABASE_URL": ""}
+    environment = {**os.environ, "ASSAY_HOME": str(home), "ASSAY_BROKER_URL": "", "DATABASE_URL": "", **PATIENT}
     command = [sys.executable, "manage.py", "up", "--port", str(port)]
     return subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, **options)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return found.getsockname()[1]
 
 
 def wait_for(what, seconds: float, log: Path) -> None:
@@ -114,7 +110,7 @@ def test_everything_is_started_in_order(shared):
 
 def test_a_second_one_on_the_same_home_is_refused_and_told_where_the_first_is(shared):
     second = start_up(shared.home, free_port(), stderr=subprocess.PIPE, text=True)
-    _, message = second.communicate(timeout=60)
+    _, message = second.communicate(timeout=READY_SECONDS)
     assert second.returncode == 1
     assert shared.address in message
     assert str(shared.process.pid) in message
@@ -122,7 +118,7 @@ def test_a_second_one_on_the_same_home_is_refused_and_told_where_the_first_is(sh
 
 def test_a_taken_port_is_refused_with_what_to_do(shared, tmp_path):
     second = start_up(tmp_path / "other", shared.port, stderr=subprocess.PIPE, text=True)
-    _, message = second.communicate(timeout=60)
+    _, message = second.communicate(timeout=READY_SECONDS)
     assert second.returncode == 1
     assert "in use" in message
     assert "--port" in message
@@ -177,11 +173,9 @@ def test_a_killed_worker_takes_its_processes_along_and_is_replaced(shared):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_everything_in_order_within_seconds(platform, number):
-    asked = time.monotonic()
     # As a terminal does: Ctrl-C goes to the whole foreground group.
     os.killpg(platform.process.pid, number)
     assert platform.process.wait(END_SECONDS) == 0
-    assert time.monotonic() - asked < END_SECONDS
     ended = platform.events("ended")
     assert [line["program"] for line in ended] == PROGRAMS[::-1]
     assert not any(line["killed"] for line in ended)
