@@ -21,11 +21,16 @@ RUN_TIME = datetime(2026, 11, 22, 10, 30, tzinfo=UTC)
 
 
 @pytest.fixture
-def load(tmp_path) -> Callable[..., TableInput]:
+def lake(tmp_path) -> str:
+    return f"{tmp_path}/lake"
+
+
+@pytest.fixture
+def load(lake) -> Callable[..., TableInput]:
     """Publish a frame as a table; returns it as an input."""
 
     def make(alias: str, rows: pl.DataFrame, mode: str = "overwrite") -> TableInput:
-        target = TableTarget(dataset=f"silver.shop.{alias}", uri=f"{tmp_path}/lake/silver/shop/{alias}")
+        target = TableTarget(dataset=f"silver.shop.{alias}", uri=f"{lake}/silver/shop/{alias}")
         run_id = str(new_run_id())
         with Staging(target, run_id) as staging:
             staging.sink(rows.lazy())
@@ -36,7 +41,7 @@ def load(tmp_path) -> Callable[..., TableInput]:
 
 
 @pytest.fixture
-def make_spec(tmp_path) -> Callable[..., PointInTimeSpec]:
+def make_spec(lake) -> Callable[..., PointInTimeSpec]:
     """A spec over these inputs; its columns are those that come out."""
 
     def make(inputs: list[TableInput], entity: Entity, features: list[Feature], **changes) -> PointInTimeSpec:
@@ -51,7 +56,7 @@ def make_spec(tmp_path) -> Callable[..., PointInTimeSpec]:
             "inputs": tuple(inputs),
             "columns": plan.columns,
             "target": TableTarget(
-                dataset=f"gold.shop.{name}", uri=f"{tmp_path}/lake/gold/shop/{name}", partition_by=partition_by
+                dataset=f"gold.shop.{name}", uri=f"{lake}/gold/shop/{name}", partition_by=partition_by
             ),
             "entity": entity,
             "features": tuple(features),

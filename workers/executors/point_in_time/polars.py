@@ -10,7 +10,7 @@ answer; after that, age and validity are looked at.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -212,10 +212,17 @@ def _settle_ties(order: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
     tied = order.filter(tie)
     extra = [name for name in rows.columns if name not in ("key", "event")]
     full = pl.concat([tied, rows.select(pl.col(extra).gather(tied["place"]))], how="horizontal")
-    settled = full.sort(*(name for name in full.columns if name != "place"), nulls_last=False)
+    settled = full.sort(*_greatness(full.drop("place").schema), nulls_last=False)
     # Both stand in the same order of numbers, so that the rest can be exchanged row for row.
     where = tie.arg_true()
     return order.with_columns(order[name].clone().scatter(where, settled[name]) for name in tied.columns)
+
+
+def _greatness(schema: pl.Schema) -> Iterator[pl.Expr]:
+    for name, dtype in schema.items():
+        yield pl.col(name)
+        if dtype.is_float():
+            yield 1 / pl.col(name)  # 0.0 and -0.0 are equal, and yet other bytes
 
 
 def _best(order: pl.DataFrame) -> pl.Series:

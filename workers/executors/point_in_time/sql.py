@@ -211,7 +211,10 @@ def _best(group: Group, keys: list[str]) -> str:
     available = "greatest(assay_event, assay_known)" if feature.knowledge_column else "assay_event"
     order = ["assay_event DESC", *(["assay_known DESC"] if feature.knowledge_column else [])]
     order += ["assay_until DESC NULLS LAST"] if feature.valid_to_column else []
-    order += [f"{quoted(column.name)} DESC NULLS LAST" for _, column in group.outputs]
+    for _, column in group.outputs:
+        order.append(f"{quoted(column.name)} DESC NULLS LAST")
+        if column.type.startswith("float"):
+            order.append(f"signbit({quoted(column.name)})")  # 0.0 and -0.0 are equal, and yet other bytes
     within = f"PARTITION BY {', '.join(keys)}, {available} ORDER BY {', '.join(order)}"
     return f"SELECT *, {available} AS assay_available FROM assay_rows_{n}\n  QUALIFY row_number() OVER ({within}) = 1"
 
