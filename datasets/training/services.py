@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from assay.common.runs import RunStatus
 
 from ..models import DatasetJob, DatasetRun
 
+QUANTILES = ("min", "p10", "p50", "p90", "max", "mean")
+TIMES = ("date", "timestamp", "timestamptz")
 HUES = 6  # different colours of classes; the last is for all others
 REASONS = {
     "never_known": "nothing known",
@@ -57,11 +59,59 @@ def rebuilt_the_same(run: DatasetRun) -> bool | None:
     return run.repeat_of.facts["digest"] == run.facts["digest"]
 
 
-# --- for the page ----------------------------------------------------------------------
+# --- for people ------------------------------------------------------------------------
+
+
+def readable(card: Mapping[str, Any]) -> dict[str, Any]:
+    """The card with its values as people write them: `2026-03-01`, `0.333333`, `true`."""
+    label, split = card["label"], card["split"]
+    return {
+        **card,
+        "entity": _with_words(card["entity"], ("from", "to"), _moment),
+        "split": split and _with_words(split, ("validation_from", "test_from"), _moment),
+        "label": label and {**label, **_readable_label(label)},
+        "features": [_readable_feature(feature) for feature in card["features"]],
+    }
+
+
+def _readable_label(label: Mapping[str, Any]) -> dict[str, Any]:
+    if label["kind"] == "number":
+        return {"quantiles": [_with_words(part, QUANTILES, _written) for part in label["quantiles"]]}
+    return {
+        "balance": [
+            {**part, "classes": [{**each, "value": _written(each["value"])} for each in part["classes"]]}
+            for part in label["balance"]
+        ]
+    }
+
+
+def _readable_feature(feature: Mapping[str, Any]) -> dict[str, Any]:
+    words = _moment if feature["type"] in TIMES else _written
+    told = _with_words(feature, ("min", "max", "mean"), words)
+    return {**told, "top": [_with_words(each, ("value",), _written) for each in feature.get("top", ())]}
+
+
+def _with_words(facts: Mapping[str, Any], names: tuple[str, ...], words: Callable[[Any], str]) -> dict[str, Any]:
+    """The facts with those of these names that are known in words."""
+    return {**facts, **{name: words(facts[name]) for name in names if facts.get(name) is not None}}
+
+
+def _moment(text: str) -> str:
+    """An ISO date or time; a day's first moment is the day."""
+    day, _, time = text.partition("T")
+    clock = time.removesuffix("+00:00")
+    zone = " UTC" if clock != time else ""
+    return f"{day} {clock}{zone}" if clock.strip("0:.") else day
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def features_for_page(card: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The features, each with the segments of its bar: `{reason, words, rows, percent}`."""
+    """The features of a readable card, each with the segments of its bar: `{reason, words, rows, percent}`."""
     rows = card["rows"] or 1
     return [
         {
@@ -77,14 +127,14 @@ def features_for_page(card: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def balance_for_page(card: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The parts' classes, each with its share and the hue that it has in all parts."""
+    """The parts' classes of a readable card, each with its share and the hue that it has in all parts."""
     parts = (card.get("label") or {}).get("balance", [])
     hues = {str(each["value"]): min(n, HUES) for n, each in enumerate(parts[0]["classes"], 1)} if parts else {}
     return [
         {
             **part,
             "classes": [
-                {**each, "percent": f"{100 * each['share']:.2f}", "hue": hues.get(str(each["value"]), HUES)}
+                {**each, "percent": f"{100 * each['share']:.1f}", "hue": hues.get(str(each["value"]), HUES)}
                 for each in part["classes"]
             ],
         }
@@ -101,7 +151,7 @@ def dropped_for_page(card: Mapping[str, Any]) -> list[tuple[str, int]]:
 
 def as_markdown(card: Mapping[str, Any]) -> str:
     """The card as a file that lies beside a model."""
-    return "\n".join(_lines(card)) + "\n"
+    return "\n".join(_lines(readable(card))) + "\n"
 
 
 def _lines(card: Mapping[str, Any]) -> Iterator[str]:
@@ -138,16 +188,15 @@ def _label_lines(card: Mapping[str, Any]) -> Iterator[str]:
     yield f"`{label['name']}` ({label['type']}): `{label['definition']}` over `{label['alias']}`{ahead}."
     yield ""
     if label["kind"] == "number":
-        names = ("min", "p10", "p50", "p90", "max", "mean")
-        yield f"| part | rows | {' | '.join(names)} |"
-        yield f"| --- | ---: |{' ---: |' * len(names)}"
+        yield f"| part | rows | {' | '.join(QUANTILES)} |"
+        yield f"| --- | ---: |{' ---: |' * len(QUANTILES)}"
         for part in label["quantiles"]:
-            yield f"| {part['split']} | {part['rows']:,} | {' | '.join(_value(part.get(name)) for name in names)} |"
+            yield f"| {part['split']} | {part['rows']:,} | {' | '.join(part.get(name) or '–' for name in QUANTILES)} |"
         return
     yield from ["| part | rows | classes |", "| --- | ---: | --- |"]
     for part in label["balance"]:
         classes = ", ".join(
-            f"{_value(each['value'])}: {each['rows']:,} ({each['share']:.1%})" for each in part["classes"]
+            f"{_text(each['value'])}: {each['rows']:,} ({each['share']:.1%})" for each in part["classes"]
         )
         yield f"| {part['split']} | {part['rows']:,} | {classes} |"
 
@@ -184,17 +233,11 @@ def _feature_lines(card: Mapping[str, Any]) -> Iterator[str]:
 
 def _values(feature: Mapping[str, Any]) -> str:
     if top := feature.get("top"):
-        return ", ".join(f"{_value(each['value'])} ({each['rows']:,})" for each in top)
+        return ", ".join(f"{each['value']} ({each['rows']:,})" for each in top)
     if feature.get("min") is None:
         return "–"
-    mean = f", mean {_value(feature['mean'])}" if feature.get("mean") is not None else ""
-    return f"{_value(feature['min'])} to {_value(feature['max'])}{mean}"
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else _text(str(value))
+    mean = f", mean {feature['mean']}" if feature.get("mean") is not None else ""
+    return f"{feature['min']} to {feature['max']}{mean}"
 
 
 def _text(text: str) -> str:

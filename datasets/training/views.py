@@ -18,7 +18,7 @@ def job_card(request, slug, layer, name):
     context = {"job": job, "run": run}
     if run:
         with_pipeline_runs([run])
-        card = services.card_of(run)
+        card = services.readable(services.card_of(run))
         context |= {
             "card": card,
             "features": services.features_for_page(card),

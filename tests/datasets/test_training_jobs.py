@@ -164,6 +164,19 @@ def test_the_card_is_a_markdown_file_too(job, api):
     assert run.facts["digest"] in text
 
 
+def test_values_on_the_card_are_written_as_people_write_them(job, api, client, engineer):
+    run_of(job)
+    client.force_login(engineer)
+    for text in (
+        client.get("/workflows/shop/gold-jobs/churn/card/").content.decode(),
+        api.get(f"{GOLD}churn/card.md").content.decode(),
+    ):
+        assert "2026-03-01" in text
+        assert "T00:00:00" not in text
+        assert "None" not in text
+        assert "False" not in text
+
+
 def test_a_repetition_is_compared_with_what_it_repeats(job, api):
     first = run_of(job)
     run_of(job, repeat_of=first)
