@@ -1,12 +1,7 @@
-"""Runs of a dimension: what they read and write, deletions, going back, restating, being killed and doubled."""
+"""Runs of a dimension: what they read and write, deletions, going back, restating."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import threading
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -15,17 +10,16 @@ import polars as pl
 import pytest
 
 from tests.workers.scd2.dimension import AT, Lake, model
-from workers.errors import AssayError, AuditFailed, InvalidSpec, TableMissing, TooManyDeletes
+from workers.errors import AuditFailed, InvalidSpec, TableMissing, TooManyDeletes
 from workers.executors.scd2.run import first_rows, run
 from workers.lake.maintain import vacuum
 from workers.lake.publish import publish, restore
 from workers.lake.stage import Staging
 from workers.lake.table import open_table
 from workers.schema import columns_of
-from workers.specs import TableInput, to_json
+from workers.specs import TableInput
 from workers.template_specs import Restatement
 
-ROOT = Path(__file__).parents[3]
 SCHEMA = {"id": pl.Int64, "city": pl.String, "at": pl.Datetime("us")}
 
 
@@ -99,6 +93,17 @@ def test_an_input_that_comes_whole_each_time_changes_only_what_has_changed(lake)
     facts = lake.run().facts
     assert (facts["observations"], facts["keys"], facts["versions_added"]) == (100, 1, 2)
     assert facts["evidence"] == 0
+
+
+def test_only_keys_with_something_new_to_tell_of_the_past_count_as_late(lake):
+    rows = [(1, "A", day(1)), (1, "A", day(3)), (1, "B", day(5)), (2, "A", day(1)), (2, "B", day(4)), (3, "A", day(1))]
+    lake.put(rows, "overwrite")
+    lake.run()
+    lake.put([*rows, (1, "A", day(5)), (3, "B", day(9))], "overwrite")  # "A" of day 5 counts for nothing beside "B"
+    assert lake.run().facts["late_keys"] == 0
+    lake.put([*rows, (2, "C", day(2)), (2, "D", day(9)), (4, "A", day(1))], "overwrite")
+    assert lake.run().facts["late_keys"] == 1
+    assert lake.run(Restatement(keys=({"id": 1}, {"id": 2}))).facts["late_keys"] == 0
 
 
 def test_values_that_make_no_version_are_those_of_its_first_row(tmp_path):
@@ -331,65 +336,3 @@ def test_a_key_that_is_none_is_refused(lake, key, message):
     lake.run()
     with pytest.raises(InvalidSpec, match=message):
         lake.run(Restatement(keys=(key,)))
-
-
-# --- killed and doubled ------------------------------------------------------------------
-
-STEPS = {
-    "once it knows what to read": ("workers.executors.scd2.change", "reading_of", "after"),
-    "once the versions are made": ("workers.executors.scd2.work", "timeline", "after"),
-    "once the evidence is written": ("workers.executors.scd2.evidence", "Evidence.write", "after"),
-    "once the files are checked": ("workers.lake.publish", "check_staged", "after"),
-    "just before it commits": ("deltalake", "DeltaTable.create_write_transaction", "before"),
-    "once it has committed": ("deltalake", "DeltaTable.create_write_transaction", "after"),
-}
-
-
-@pytest.mark.chaos
-@pytest.mark.parametrize("step", STEPS)
-def test_a_run_killed_at_any_step_leaves_the_last_version_and_a_rerun_makes_it_whole(lake, step):
-    old = [(1, "A", day(1)), (1, "A", day(5)), (2, "A", day(1))]
-    new = [(1, "B", day(3)), (2, "A", day(4)), (3, "C", day(1))]
-    lake.put(old)
-    lake.run()
-    lake.put(new)
-    spec = lake.spec()
-    script = str(ROOT / "tests" / "workers" / "executor.py")
-    job = json.dumps({"steps": [{"kind": "dataset", "spec": to_json(spec)}], "kill": STEPS[step]})
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "POLARS_MAX_THREADS": "1"}
-    assert subprocess.run([sys.executable, script, job], env=environment, timeout=120).returncode == -9
-    has_committed = step == "once it has committed"
-    assert lake.versions() == model(observed(old + new if has_committed else old))
-    assert run(spec).published.already == has_committed
-    assert lake.versions() == model(observed(old + new))
-    vacuum(lake.target.uri, retention_hours=0)
-    lake.put([(2, "B", day(2))])
-    lake.run()
-    assert lake.versions() == model(observed([*old, *new, (2, "B", day(2))]))
-
-
-def test_of_two_runs_at_once_none_is_lost(lake):
-    lake.put([(number, "A", day(1)) for number in range(4)])
-    lake.run()
-    lake.put([(0, "B", day(2)), (1, "A", day(3))])
-    specs = [lake.spec()]
-    lake.put([(0, "C", day(4)), (1, "B", day(2)), (9, "A", day(1))])
-    specs.append(lake.spec())
-    errors = []
-
-    def go(spec):
-        try:
-            run(spec)
-        except AssayError as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=go, args=(spec,)) for spec in specs]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    # A run that comes too late says so; the one that stands has read all there was.
-    assert all(error.code == "stale_run" for error in errors)
-    rows = [(number, "A", day(1)) for number in range(4)]
-    rows += [(0, "B", day(2)), (1, "A", day(3)), (0, "C", day(4)), (1, "B", day(2)), (9, "A", day(1))]
-    assert lake.versions() == model(observed(rows))

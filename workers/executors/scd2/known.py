@@ -13,11 +13,11 @@ from workers.lake.table import DataFile, Table
 from workers.specs import Column
 
 from .evidence import Evidence
-from .timeline import FROM, GONE, IS_CURRENT, TO, Shape, differs, known_observations
+from .timeline import FROM, GONE, IS_CURRENT, TO, Shape, differs, known_observations, winners
 
 FIRST = "__first"
 MOST_SHARE = 0.2
-_KNOWN = "__known"
+_KNOWN, _LAST = "__known", "__last"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,16 +86,26 @@ class Known:
 
     def unknown(self, batch: pl.DataFrame, current: pl.DataFrame) -> pl.DataFrame:
         """The observations that current versions do not tell already: neither as their beginning, nor by evidence."""
-        values, place = list(self.shape.values), self.shape.place
-        told = current.select(*place, *values, pl.lit(True).alias(_KNOWN))
-        pairs = batch.join(told, on=place, how="left", suffix="__now", maintain_order="left")
-        same = [pl.col(_KNOWN).fill_null(False), ~pl.col(GONE)]
-        same += [_equal(name, batch.schema[name]) for name in values]
-        return pairs.filter(~pl.all_horizontal(same)).select(batch.columns)
+        return _unseen(batch, current.with_columns(pl.lit(False).alias(GONE)), self.shape)
 
 
-def _equal(name: str, dtype: pl.DataType) -> pl.Expr:
-    return ~differs(name, dtype, f"{name}__now")
+def late_news(batch: pl.DataFrame, seen: pl.DataFrame, shape: Shape) -> pl.DataFrame:
+    """Keys of which something is observed that was not known, and that is not later than all that was."""
+    names = list(shape.keys)
+    last = seen.group_by(names).agg(pl.col(FROM).max().alias(_LAST))
+    late = batch.join(last, on=names).filter(pl.col(FROM) <= pl.col(_LAST)).drop(_LAST)
+    # Of several observations of one time only the one that counts is ever known.
+    counting = winners(pl.concat([late, seen.join(late, on=shape.place, how="semi")]), shape)
+    return _unseen(counting, seen, shape).select(names).unique()
+
+
+def _unseen(batch: pl.DataFrame, seen: pl.DataFrame, shape: Shape) -> pl.DataFrame:
+    """The observations of `batch` that are not, with the same values, among those of `seen`."""
+    told = seen.select(*shape.place, *shape.values, GONE, pl.lit(True).alias(_KNOWN))
+    pairs = batch.join(told, on=shape.place, how="left", suffix="__now", maintain_order="left")
+    same = [pl.col(_KNOWN).fill_null(False)]
+    same += [~differs(name, batch.schema[name], f"{name}__now") for name in (*shape.values, GONE)]
+    return pairs.filter(~pl.all_horizontal(same)).select(batch.columns)
 
 
 def _ends_since(file: DataFile, low: Any) -> bool:

@@ -22,7 +22,7 @@ from .timeline import IS_CURRENT, Shape
 ROWS_PER_FILE = 250_000
 SMALL_ROWS = 50_000  # of history: what one run closed
 MOST_SMALL = 24
-AT_ONCE = 8  # files that are written side by side
+AT_ONCE = 4  # files that are written side by side
 # A file's new rows are put behind its others. To keep files in order costs a third of a run, and only packs them
 # tighter: so they are put in order now and then, and when many rows come.
 IN_ORDER_EVERY = 8  # versions of the table

@@ -20,7 +20,7 @@ from workers.specs import to_json
 
 from .absence import Absence, absence_between, absence_in, is_told_by_absence
 from .evidence import STATE, Evidence, State
-from .known import FIRST, Known, in_range
+from .known import FIRST, Known, in_range, late_news
 from .reading import Reading, config_of
 from .restate import Scope, scope_of
 from .rewrite import Rewriting, sink
@@ -207,6 +207,9 @@ class Work:
         before = pl.concat([current.join(keys, on=names, how="semi"), self.known.versions(late, current=False)])
         told = self.known.evidence.of(late).unique(self.shape.place, keep="last", maintain_order=True)
         seen = self.known.observations(before, told)
+        if late.height:
+            late_rows = batch.join(late, on=names, how="semi")
+            self.counts.late_keys += late_news(late_rows, seen, self.shape).height
         if self.scope:
             seen = self.scope.without(seen, self.shape)
         everything = pl.concat([seen, batch])
@@ -221,13 +224,12 @@ class Work:
             evidence=line.evidence if self.scope else _new_evidence(line.evidence, told, self.shape),
             keys=keys if self.scope else None,
         )
-        self._count(part, keys, late)
+        self._count(part, keys)
         return part
 
-    def _count(self, part: Part, keys: pl.DataFrame, late: pl.DataFrame) -> None:
+    def _count(self, part: Part, keys: pl.DataFrame) -> None:
         counts, place = self.counts, self.shape.place
         counts.keys += keys.height
-        counts.late_keys += late.height
         counts.added += part.added.height
         counts.removed += part.removed.height
         counts.evidence += part.evidence.height
