@@ -40,10 +40,15 @@ class ConformedSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConformSpec(SqlSpec):
-    """One record for each key out of several inputs, and the queries that count where they came from."""
+    """One record for each key out of several inputs, and the queries that count where they came from.
+
+    `sql` is all of it in one query, for people; a run asks the other ones, which are told in conform/sql.py.
+    """
 
     sources: tuple[ConformedSource, ...]  # by priority; the queries know them by their position
-    rows_sql: str  # as in conform/sql.py
+    rows_sql: str
+    ranked_sql: str
+    winners_sql: str
     keys_sql: tuple[str, ...]
     compared: tuple[str, ...] = ()  # columns in which sources can disagree
     ruled: tuple[str, ...] = ()  # columns that are chosen one by one

@@ -90,7 +90,7 @@ class ConformSources(Transform):
 
     def spec(self, job, found: Check, common: Mapping[str, Any]) -> DatasetSpec:
         from datasets.inputs import columns_by_alias
-        from workers.executors.conform.sql import keys_sql, rows_sql
+        from workers.executors.conform.sql import keys_sql, ranked_sql, rows_sql, winners_sql
 
         plan = self._plan(job, columns_by_alias(job))
         return ConformSpec(
@@ -100,6 +100,8 @@ class ConformSources(Transform):
                 for each in plan.sources
             ),
             rows_sql=rows_sql(plan),
+            ranked_sql=ranked_sql(plan),
+            winners_sql=winners_sql(plan),
             keys_sql=keys_sql(plan),
             compared=tuple(plan.compared),
             ruled=tuple(plan.rules),

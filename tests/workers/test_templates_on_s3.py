@@ -15,7 +15,7 @@ from tests.workers.test_snapshot import DIMENSION, NOW, history
 from workers.engines.sql import check_sql
 from workers.executors import run_dataset
 from workers.executors.conform.config import read_plan
-from workers.executors.conform.sql import keys_sql, records_sql, rows_sql
+from workers.executors.conform.sql import keys_sql, ranked_sql, records_sql, rows_sql, winners_sql
 from workers.ids import new_run_id
 from workers.lake.table import open_table
 from workers.specs import Column, SqlSpec, TableTarget, to_json
@@ -65,6 +65,8 @@ def test_sources_conform_and_every_row_is_accounted_for(s3_lake, made):
         inputs=inputs,
         sql=records_sql(plan),
         rows_sql=rows_sql(plan),
+        ranked_sql=ranked_sql(plan),
+        winners_sql=winners_sql(plan),
         keys_sql=keys_sql(plan),
         columns=check_sql(records_sql(plan), columns, "polars").columns,
         sources=tuple(

@@ -190,11 +190,19 @@ def _check_names(reader: _Reader, plan: Plan) -> None:
                 )
             elif source.mapped[key].sql == "NULL":
                 reader.no(f"{source.field}.mappings.{key}", f"The key {key} is always null.")
-    told = [(source.system, source.alias) for source in plan.sources]
-    for number, source in enumerate(plan.sources):
-        if told[number] in told[:number]:
+    _check_systems(reader, plan)
+
+
+def _check_systems(reader: _Reader, plan: Plan) -> None:
+    """Each source has a name of its own: the result, its rules and its report tell them apart by it alone."""
+    first: dict[str, Source] = {}
+    for source in sorted(plan.sources, key=lambda source: source.place):
+        known = first.setdefault(source.system.strip().lower(), source)
+        if known is not source:
             reader.no(
-                f"{source.field}.alias", f"{source.system} reads {source.alias} twice.", "Name the systems apart."
+                f"{source.field}.source_system",
+                f"The source {known.alias} is called “{known.system}” already.",
+                "Give each a name of its own, such as crm_eu and crm_us, or unite them in a job before this one.",
             )
 
 
@@ -307,7 +315,10 @@ def _rule(reader: _Reader, plan: Plan, where: str, given: Mapping[str, Any]) -> 
     for place, system in enumerate(given.get("order") or ()):
         if system not in systems:
             reader.no(f"{where}.order.{place}", f"There is no source “{system}”.", near(system, systems))
-        order += [number for number, each in enumerate(systems) if each == system and number not in order]
+        elif (number := systems.index(system)) in order:
+            reader.no(f"{where}.order.{place}", f"{system} is named twice.", "Name each source once.")
+        else:
+            order.append(number)
     if order and is_latest:
         reader.no(f"{where}.order", "An order of sources belongs to the resolution source_priority.")
     return Rule(is_latest=is_latest, order=tuple(order))

@@ -1,6 +1,12 @@
-"""The queries of `conform_sources`: the records that come out, and two that count what became of those that went in."""
+"""The queries of `conform_sources`: the records that come out, and those that count what became of what went in.
+
+A run reads its sources in two of them: `rows_sql` only their keys, `ranked_sql` all. It keeps what `ranked_sql` gives
+under the name `assay_ranked`, and asks the others of that. `records_sql` is the same in one, for people.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from workers.engines.sql.guard import parse
 from workers.engines.statement import quoted
@@ -9,29 +15,43 @@ from workers.schema import duckdb_type, parse_type
 
 from .config import Plan, Rule, Source
 
+RANKED = "assay_ranked"
+
 # The name of each step says what it holds: assay_records every record, assay_latest those with a key, a source's
 # newest of it at place 1, assay_ranked one for each source and key, the winner at rank 1.
 
 
 def records_sql(plan: Plan) -> str:
-    """The SELECT that makes one record for each key."""
-    names = ", ".join(quoted(name) for name in [*_result(plan), plan.system_column])
-    if not plan.rules:
-        return f"WITH {_ranked(plan)} SELECT {names} FROM assay_ranked WHERE assay_rank = 1"  # noqa: S608 - checked parts
-    columns = ", ".join([*(_value(plan, name) for name in _result(plan)), quoted(plan.system_column), "assay_rank"])
-    best = f"assay_best AS (SELECT {columns} FROM assay_chosen)"  # noqa: S608 - made from checked parts
-    return f"WITH {_ranked(plan)}, {_chosen_step(plan)}, {best} SELECT {names} FROM assay_best WHERE assay_rank = 1"  # noqa: S608
+    """The SELECT that makes one record for each key out of the sources."""
+    return _with(_ranked(plan), *_best(plan)) + _winners(plan)
+
+
+def ranked_sql(plan: Plan) -> str:
+    """One record for each source and key, with its ranks."""
+    return f"{_with(_ranked(plan))}SELECT * FROM {RANKED}"  # noqa: S608 - made from checked parts
+
+
+def winners_sql(plan: Plan) -> str:
+    """What `records_sql` gives, out of `assay_ranked`."""
+    return _with(*_best(plan)) + _winners(plan)
 
 
 def rows_sql(plan: Plan) -> str:
-    """Records of each source (`assay_source`), and how many of them have no key."""
+    """Of each source (`assay_source`) its records, how many of them have no key, and how many keys the others have."""
+    keys = ", ".join(quoted(key) for key in plan.keys)
     missing = " OR ".join(f"{quoted(key)} IS NULL" for key in plan.keys)
-    counted = f"COUNT(*) AS records, SUM(CASE WHEN {missing} THEN 1 ELSE 0 END) AS without_key"
-    return f"WITH {_records(plan)} SELECT assay_source, {counted} FROM assay_records GROUP BY assay_source"  # noqa: S608
+    grouped = f"SELECT assay_source, {keys}, COUNT(*) AS n FROM assay_records GROUP BY assay_source, {keys}"  # noqa: S608
+    counts = [
+        "SUM(n) AS records",
+        f"SUM(CASE WHEN {missing} THEN n ELSE 0 END) AS without_key",
+        _sum(f"NOT ({missing})", "keys"),
+    ]
+    steps = _with(_records(plan, plan.keys), f"assay_grouped AS ({grouped})")
+    return f"{steps}SELECT assay_source, {', '.join(counts)} FROM assay_grouped GROUP BY assay_source"  # noqa: S608
 
 
 def keys_sql(plan: Plan) -> tuple[str, ...]:
-    """Queries of one row each that count over the keys; several where one would be longer than a query may be.
+    """Queries of one row each that count over the keys of `assay_ranked`; several where one would be too long.
 
     `found`, `several`; of each source (n) `has_n`, `won_n`, `only_n`; of each
     compared column (m) `differs_m`, and where it has a rule `from_m_n`.
@@ -41,7 +61,7 @@ def keys_sql(plan: Plan) -> tuple[str, ...]:
     while True:
         parts = [range(start, min(start + size, len(plan.compared))) for start in range(0, len(plan.compared), size)]
         queries = tuple(_counts(plan, part, is_first=not n) for n, part in enumerate(parts or [range(0)]))
-        if all(_fits(plan, query) for query in queries):
+        if all(_fits(query) for query in queries):
             return queries
         if size == 1:
             message = "There are more sources and columns than one query can hold."
@@ -50,9 +70,9 @@ def keys_sql(plan: Plan) -> tuple[str, ...]:
         size = -(-size // 2)
 
 
-def _fits(plan: Plan, query: str) -> bool:
+def _fits(query: str) -> bool:
     try:
-        parse(query, [source.alias for source in plan.sources])
+        parse(query, [RANKED])
     except SqlRejected:
         return False
     return True
@@ -77,10 +97,9 @@ def _counts(plan: Plan, part: range, *, is_first: bool) -> str:
         totals += [_sum("n > 1", "several"), *(f"SUM(has_{n}) AS has_{n}" for n in numbers)]
         totals += [_sum(f"winner = {n}", f"won_{n}") for n in numbers]
         totals += [_sum(f"winner = {n} AND n = 1", f"only_{n}") for n in numbers]
-    steps = f"{_ranked(plan)}, {_chosen_step(plan)}" if plan.rules else _ranked(plan)
-    source, keys = "assay_chosen" if plan.rules else "assay_ranked", ", ".join(quoted(key) for key in plan.keys)
+    source, keys = "assay_chosen" if plan.rules else RANKED, ", ".join(quoted(key) for key in plan.keys)
     grouped = f"assay_keys AS (SELECT {', '.join(per_key)} FROM {source} GROUP BY {keys})"  # noqa: S608
-    return f"WITH {steps}, {grouped} SELECT {', '.join(totals)} FROM assay_keys"  # noqa: S608 - made from checked parts
+    return f"{_with(*_chosen(plan), grouped)}SELECT {', '.join(totals)} FROM assay_keys"  # noqa: S608 - checked parts
 
 
 def _sum(condition: str, name: str) -> str:
@@ -94,12 +113,18 @@ def _result(plan: Plan) -> list[str]:
 # --- the steps ------------------------------------------------------------------------
 
 
-def _records(plan: Plan) -> str:
-    return f"assay_records AS ({' UNION ALL '.join(_one(plan, n, source) for n, source in enumerate(plan.sources))})"
+def _with(*steps: str) -> str:
+    return f"WITH {', '.join(steps)} " if steps else ""
 
 
-def _one(plan: Plan, number: int, source: Source) -> str:
-    columns = [f"{_typed(plan, source, name)} AS {quoted(name)}" for name in plan.types]
+def _records(plan: Plan, names: Iterable[str]) -> str:
+    names = list(names)
+    parts = (_one(plan, number, source, names) for number, source in enumerate(plan.sources))
+    return f"assay_records AS ({' UNION ALL '.join(parts)})"
+
+
+def _one(plan: Plan, number: int, source: Source, names: list[str]) -> str:
+    columns = [f"{_typed(plan, source, name)} AS {quoted(name)}" for name in names]
     columns += [f"{_text(source.system)} AS {quoted(plan.system_column)}", f"{number} AS assay_source"]
     return f"SELECT {', '.join(columns)} FROM {quoted(source.alias)}"  # noqa: S608 - made from checked parts
 
@@ -133,7 +158,7 @@ def _ranked(plan: Plan) -> str:
     names = ", ".join([*(quoted(name) for name in plan.types), quoted(plan.system_column), "assay_source"])
     latest = f"SELECT {names}, {places} FROM assay_records WHERE {has_key}"  # noqa: S608 - made from checked parts
     ranked = f"SELECT {names}, {', '.join(ranks)} FROM assay_latest WHERE assay_place = 1"  # noqa: S608
-    return f"{_records(plan)}, assay_latest AS ({latest}), assay_ranked AS ({ranked})"
+    return f"{_records(plan, plan.types)}, assay_latest AS ({latest}), {RANKED} AS ({ranked})"
 
 
 def _by(plan: Plan, rule: Rule) -> str:
@@ -160,8 +185,23 @@ def _rank(order: int) -> str:
     return f"assay_rank_{order}" if order else "assay_rank"  # the first is that of the whole record
 
 
-def _chosen_step(plan: Plan) -> str:
+def _winners(plan: Plan) -> str:
+    names = ", ".join(quoted(name) for name in [*_result(plan), plan.system_column])
+    return f"SELECT {names} FROM {'assay_best' if plan.rules else RANKED} WHERE assay_rank = 1"  # noqa: S608 - checked
+
+
+def _best(plan: Plan) -> list[str]:
+    """The winners with the values that rules give them; no steps where there are no rules."""
+    if not plan.rules:
+        return []
+    columns = ", ".join([*(_value(plan, name) for name in _result(plan)), quoted(plan.system_column), "assay_rank"])
+    return [*_chosen(plan), f"assay_best AS (SELECT {columns} FROM assay_chosen)"]  # noqa: S608 - checked parts
+
+
+def _chosen(plan: Plan) -> list[str]:
     """Beside each record, for each ruled column, the rank of the first that has a value."""
+    if not plan.rules:
+        return []
     keys = ", ".join(quoted(key) for key in plan.keys)
     firsts = [
         f"MIN(CASE WHEN {quoted(name)} IS NOT NULL THEN {_rank_of(plan, name)} END) OVER (PARTITION BY {keys}) "
@@ -170,7 +210,7 @@ def _chosen_step(plan: Plan) -> str:
     ]
     ranks = [_rank(number) for number in range(len(_orders(plan)))]
     names = [*(quoted(name) for name in plan.types), quoted(plan.system_column), "assay_source", *ranks]
-    return f"assay_chosen AS (SELECT {', '.join([*names, *firsts])} FROM assay_ranked)"  # noqa: S608 - checked parts
+    return [f"assay_chosen AS (SELECT {', '.join([*names, *firsts])} FROM {RANKED})"]  # noqa: S608 - checked parts
 
 
 def _is_chosen(plan: Plan, name: str) -> str:
