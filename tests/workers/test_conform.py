@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -16,7 +14,7 @@ from workers.engines.sql import check_sql
 from workers.errors import AuditFailed, InvalidConfig
 from workers.executors import run_dataset
 from workers.executors.conform.config import read_plan
-from workers.executors.conform.sql import keys_sql, records_sql, rows_sql
+from workers.executors.conform.sql import keys_sql, ranked_sql, records_sql, rows_sql, winners_sql
 from workers.ids import new_run_id
 from workers.lake.table import open_table
 from workers.schema import columns_of
@@ -84,6 +82,8 @@ def conform(tmp_path, engine):
             inputs=inputs,
             sql=records_sql(plan),
             rows_sql=rows_sql(plan),
+            ranked_sql=ranked_sql(plan),
+            winners_sql=winners_sql(plan),
             keys_sql=keys_sql(plan),
             columns=check_sql(records_sql(plan), columns, engine).columns,
             sources=tuple(
@@ -228,86 +228,6 @@ def test_empty_sources_make_an_empty_table(conform):
     assert (found.rows, found.facts["keys"], by_system(found.facts, "rows")) == ({}, 0, {"crm": 0, "web shop": 0})
 
 
-# --- against plain Python -----------------------------------------------------------------
-
-
-def expected(sources: dict[str, list[dict]], order: list[str], latest: bool, rules: dict, fill: bool) -> dict:
-    """The rows and the counts, the slow and plain way."""
-    low = datetime.fromisoformat("0001-01-01")
-    best: dict[int, dict[str, dict]] = defaultdict(dict)
-    for system in order:
-        groups = defaultdict(list)
-        for row in sources[system]:
-            if row["id"] is not None:
-                groups[row["id"]].append(row)
-        for key, rows in groups.items():
-            nulls_last = [(row[c] is None, row[c] or "") for row in rows for c in ("a", "b")]
-            pairs = zip(rows, zip(nulls_last[::2], nulls_last[1::2], strict=True), strict=True)
-            newest = max(row["at"] or low for row in rows)
-            best[key][system] = min((p for p in pairs if (p[0]["at"] or low) == newest), key=lambda p: p[1])[0]
-    result, won, differs = {}, Counter(), Counter()
-    for key, records in best.items():
-        by_priority = [system for system in order if system in records]
-        by_time = sorted(by_priority, key=lambda s: records[s]["at"] or low, reverse=True)
-        ranked = by_time if latest else by_priority
-        row = {**records[ranked[0]], "source_system": ranked[0]}
-        won[ranked[0]] += 1
-        for column in ("a", "b"):
-            asked = ranked if fill else None
-            if column in rules:
-                first = rules[column].get("order", [])
-                chosen = by_time if rules[column].get("resolution") == "latest" else by_priority
-                asked = [s for s in first if s in records] + [s for s in chosen if s not in first]
-            if asked:
-                row[column] = next((records[s][column] for s in asked if records[s][column] is not None), None)
-            differs[column] += len({r[column] for r in records.values() if r[column] is not None}) > 1
-        result[key] = row
-    return {"rows": result, "won": won, "differs": differs}
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_random_sources_conform_as_in_plain_python(conform, seed):
-    chance = random.Random(seed)
-    names = ["s0", "s1", "s2"]
-    sources = {
-        name: [
-            {
-                "id": chance.choice([None, *range(12)]),
-                "a": chance.choice([None, "x", "y", "Z"]),
-                "b": chance.choice([None, "p", "q"]),
-                "at": chance.choice([None, *(DAY + timedelta(days=n) for n in range(3))]),
-            }
-            for _ in range(chance.randrange(25))
-        ]
-        for name in names
-    }
-    schema = {"id": pl.Int64, "a": pl.String, "b": pl.String, "at": pl.Datetime("us")}
-    latest, fill = chance.random() < 0.5, chance.random() < 0.3
-    rules = chance.choice([{}, {"a": {"order": ["s2", "s0"]}, "b": {"resolution": "latest"}}, {"b": {"order": ["s1"]}}])
-    order = chance.sample(names, 3)
-    config = {
-        "sources": [
-            {
-                "alias": name,
-                "source_system": name,
-                "priority": order.index(name),
-                "mappings": {"id": "id", "a": "a", "b": "b", "at": "at"},
-            }
-            for name in names
-        ],
-        "key_columns": ["id"],
-        "updated_at_column": "at",
-        "conflict_resolution": "latest" if latest else "source_priority",
-        "column_rules": rules,
-        "fill_nulls": fill,
-    }
-    found = conform(config, {name: pl.DataFrame(rows, schema=schema, orient="row") for name, rows in sources.items()})
-    wanted = expected(sources, order, latest, rules, fill)
-    assert found.rows == wanted["rows"]
-    assert by_system(found.facts, "won") == {name: wanted["won"][name] for name in order}
-    assert found.facts["conflicts"] == {name: wanted["differs"][name] for name in ("a", "b")}
-
-
 # --- what is refused, and where ---------------------------------------------------------------
 
 
@@ -342,6 +262,18 @@ def test_a_mapping_is_one_expression_over_the_columns_of_its_own_source(expressi
     found = problems(sources=with_mapping(0, city=expression))
     assert list(found) == ["config.sources.0.mappings.city"]
     assert message in found["config.sources.0.mappings.city"]
+
+
+@pytest.mark.parametrize("name", ["web shop", "Web Shop "])
+def test_two_sources_of_one_name_are_refused(name):
+    sources = [CONFIG["sources"][0], {**CONFIG["sources"][1], "source_system": name}]
+    found = problems(sources=sources)
+    assert found == {"config.sources.1.source_system": "The source shop is called “web shop” already."}
+
+
+def test_an_order_names_each_source_once():
+    found = problems(column_rules={"city": {"order": ["crm", "web shop", "crm"]}})
+    assert found == {"config.column_rules.city.order.2": "crm is named twice."}
 
 
 def test_types_that_do_not_meet_are_refused_naming_both_sources():

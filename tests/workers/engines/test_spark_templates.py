@@ -12,7 +12,8 @@ import pytest
 
 from tests.spark_cluster import LOCAL, needs_spark
 from tests.workers import test_conform, test_run_sql_merge, test_snapshot
-from tests.workers.test_conform import CONFIG, CRM, DAY, SHOP, by_system, expected
+from tests.workers.test_conform import CONFIG, CRM, DAY, SHOP, by_system
+from tests.workers.test_conform_properties import Model
 from tests.workers.test_run_sql_merge import COLUMNS, FIRST, MERGED, SECOND, rows_of, run_sql
 from tests.workers.test_snapshot import DIMENSION, EVENTS, SINCE, UNTIL, events, history, utc
 from workers.engines.spark import session
@@ -104,10 +105,13 @@ def test_random_sources_conform_as_in_plain_python(conform, latest, rules, fill)
         "fill_nulls": fill,
     }
     found = conform(config, {name: pl.DataFrame(rows, schema=schema) for name, rows in sources.items()})
-    wanted = expected(sources, names, latest, rules, fill)
-    assert found.rows == wanted["rows"]
-    assert by_system(found.facts, "won") == {name: wanted["won"][name] for name in names}
-    assert found.facts["conflicts"] == {name: wanted["differs"][name] for name in ("a", "b")}
+    model = Model(config, sources, [*schema])
+    assert found.rows == {key: model.row((key,)) for (key,) in model.speakers}
+    told = model.report(sources)
+    assert by_system(found.facts, "won") == {
+        name: each["won"] for name, each in zip(names, told["sources"], strict=True)
+    }
+    assert found.facts["conflicts"] == told["conflicts"]
 
 
 # --- snapshots --------------------------------------------------------------------------
