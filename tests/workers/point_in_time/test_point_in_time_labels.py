@@ -146,6 +146,34 @@ def test_the_sql_makes_the_same_examples_and_the_same_split(case):
     assert made.frame.select(names).rows() == found
 
 
+@st.composite
+def splits_by_time(draw):
+    rows = draw(st.lists(st.tuples(st.integers(0, 2), HOURS.map(at), st.booleans()), min_size=3, max_size=12))
+    schema = {"id": pl.Int64, "as_of": pl.Datetime("us"), "won": pl.Boolean}
+    entities = pl.DataFrame(rows, schema=schema, orient="row")
+    gap = draw(st.sampled_from(["", "1h", "9h"]))
+    split = Split(train=0.5, validation=0.3, test=0.2, method="time", purge=draw(st.booleans()), gap=gap)
+    label = Label(alias="entity", name="won", column="won", window=draw(st.sampled_from(["1h", "5 hours", "18h"])))
+    return plan_of(ENTITY, [], label, split, {"entity": columns_of(entities.schema)}), entities, sorted(rows)
+
+
+@settings(max_examples=60, deadline=None)
+@given(splits_by_time())
+def test_of_a_split_by_time_both_engines_leave_out_what_looks_into_the_next_part(case):
+    plan, entities, rows = case
+    told, names = Told(), ["id", "as_of", "won"]
+    made = examples_of(plan, {"entity": entities.lazy()}, MOMENT, told)
+    kept = [row for row in rows if not looks_ahead(plan.split, row[1], rows, plan.window)]
+    assert made.frame.select(names).rows() == kept
+    assert told.dropped["purged"] == len(rows) - len(kept)
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.register("entity", entities.to_arrow())
+        text = f"{with_parts(list(example_parts(plan, MOMENT)))} SELECT * FROM assay_examples"
+        found = connection.execute(f"SELECT {', '.join(names)} FROM ({text}) ORDER BY ALL").fetchall()
+    assert found == kept
+
+
 INPUTS = {
     "entity": columns_of(pl.Schema({"id": pl.Int64(), "as_of": pl.Datetime("us")})),
     "events": columns_of(pl.Schema({"id": pl.Int64(), "at": pl.Datetime("us"), "amount": pl.Float64()})),
