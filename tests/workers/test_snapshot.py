@@ -305,6 +305,11 @@ def test_a_range_at_the_end_of_the_calendar_has_no_periods_yet(grain):
     assert periods(Calendar(grain=grain), date(2026, 11, 22), date.max, now)[-1].day >= date(2026, 11, 22)
 
 
+@pytest.mark.parametrize("grain", ["day", "week", "month"])
+def test_a_range_that_begins_after_it_ends_has_no_periods(grain):
+    assert periods(Calendar(grain=grain), date(2026, 3, 20), date(2026, 3, 18), NOW) == []
+
+
 def test_month_ends_stay_longer_than_other_days():
     days = [date(2025, 1, 1) + timedelta(days=n) for n in range(442)]
     gone = expired(Calendar(), days, date(2026, 3, 18), Retention(keep=7, keep_month_ends=3))

@@ -62,8 +62,11 @@ def periods(calendar: Calendar, first: date, last: date, now: datetime) -> list[
     """The periods that have a day from `first` to `last` (both included) and have begun by `now`.
 
     One that is not over by then is looked at as it is now: what begins at this
-    very instant counts.
+    very instant counts. None where `last` is before `first`, as it is of a
+    range that begins after the run's date.
     """
+    if last < first:
+        return []
     found, start = [], calendar.start(first)
     while start <= last and calendar.midnight(start) <= now:
         found.append(period_at(calendar, start, now))
