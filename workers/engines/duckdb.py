@@ -181,7 +181,9 @@ def _dataset(table: Table) -> ds.Dataset:
 def _read(column: Column, held: set[str]) -> str:
     kind = duckdb_type(column.type)
     value = quoted(column.name) if column.name in held else "NULL"
-    return f"CAST({value} AS {kind}) AS {quoted(column.name)}"
+    # Statistics of files know no NaN, which is the largest float: by them alone DuckDB would choose other rows.
+    factor = f" * CAST(1 AS {kind})" if column.type.strip().lower() in ("float32", "float64") else ""
+    return f"CAST({value} AS {kind}){factor} AS {quoted(column.name)}"
 
 
 def _as_stored(column: Column) -> Column:

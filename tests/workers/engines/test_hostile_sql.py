@@ -185,6 +185,20 @@ SHAPES = [
     "!ls",
     ".shell ls",
     "import os",
+    "from (from 'x.csv')",
+    "select * from t join '/tmp/x.csv' f on true",
+    "select * from rеad_csv('/etc/passwd')",  # the second letter is Cyrillic
+    "select g frоm t",
+    "select * from \"assay_files_t\"",
+    "with recursive bomb(n) as materialized (select 1 union all select n * 2 from bomb) select max(n) as n from bomb",
+    "select unnest(generate_series(1, 1000000000000)) as x",
+    "select regexp_matches(s, '(?=a)b') as x from t",
+    "select regexp_matches(s, '(a{1000}){1000}') as x from t",
+    "select " + "case when true then " * 2000 + "1" + " end" * 2000 + " as x",
+    "select " + "(" * 10_000 + "1" + ")" * 10_000 + " as x",
+    "select replace(replace(s, 'a', '" + "b" * 20 + "'), 'b', '" + "c" * 20 + "') as x from t",
+    "select replace(replace(replace(s, s, s), s, s), s, s) as x from t",
+    "select regexp_replace(s, 'a', '" + "b" * 300 + "') as x from t",
 ]  # fmt: skip
 HOSTILE = [*OTHER_STATEMENTS, *FILES_AND_FUNCTIONS, *SHAPES]
 

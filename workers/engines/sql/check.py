@@ -17,9 +17,10 @@ from workers.errors import InvalidSpec, SqlRejected
 from workers.specs import Column
 
 from . import rewrite
-from .dialects import AssayDuckDB, PolarsSQL
+from .dialects import AssayDuckDB
 from .dry_run import duckdb_columns, polars_accepts
 from .guard import near, parse, place_at, place_of
+from .polars import PolarsSQL, for_polars
 from .resolve import Resolved, resolve
 from .spark import SparkSQL, for_spark
 from .types import cast_problem
@@ -111,7 +112,7 @@ def executable(
     if engine == "duckdb":
         rewrite.for_duckdb(tree)
     elif engine == "polars":
-        tree = rewrite.for_polars(tree)
+        tree = for_polars(tree, text)
     elif engine == "spark":
         tree = for_spark(tree, text)
     return tree.sql(dialect=DIALECTS[engine], comments=False)

@@ -12,6 +12,7 @@ def _names(text: str) -> frozenset[str]:
 
 
 MAX_CHARACTERS, MAX_NODES, MAX_DEPTH, MAX_JOINS, MAX_PARENTHESES = 20_000, 4_000, 120, 16, 400
+MAX_GROWTH = 200  # how many times as long replacements, one around the other, may make a text
 
 # Clauses, operators and literals.
 NODES = _names("""

@@ -21,6 +21,7 @@ from workers.errors import SqlRejected
 from . import grammar
 
 QUERY = exp.Select | exp.SetOperation | exp.Subquery
+UNKNOWN_GROWTH = 10  # taken for a replacement that is no constant
 
 
 def rejected(message: str, *, text: str = "", node: exp.Expression | None = None, **more: str) -> SqlRejected:
@@ -211,11 +212,33 @@ def _check_parts(node: exp.Expression, text: str) -> None:
             node=node,
             hint="Name the dataset as an input of the job.",
         )
+    if isinstance(node, exp.Replace | exp.RegexpReplace) and _growth(node) > grammar.MAX_GROWTH:
+        raise rejected(
+            f"This could make a text more than {grammar.MAX_GROWTH} times as long.",
+            text=text,
+            node=node,
+            hint="Replace by a shorter text.",
+        )
     if isinstance(node, exp.CTE):
         # An engine's own hint; Polars does not know it, and it changes no row.
         node.set("materialized", None)
     if isinstance(node, exp.Join) and node.args.get("method") not in (None, "", "ASOF"):
         raise rejected(f"A {node.args['method']} join is not allowed.", text=text, node=node, hint="Write ON or USING.")
+
+
+def _growth(node: exp.Expression) -> float:
+    """How many times as long replacements make a text: no engine keeps to its memory while it makes one."""
+    inner = max((_growth(each) for each in _replaced_in(node)), default=1.0)
+    search, put = node.expression, node.args.get("replacement")
+    shortest = len(search.name) if isinstance(node, exp.Replace) and isinstance(search, exp.Literal) else 1
+    longest = len(put.name) if isinstance(put, exp.Literal) else shortest * UNKNOWN_GROWTH if put else 0
+    return inner * max(1.0, longest / max(1, shortest))
+
+
+def _replaced_in(node: exp.Expression) -> Iterable[exp.Expression]:
+    """The nearest replacements inside one."""
+    for part in node.iter_expressions():
+        yield from [part] if isinstance(part, exp.Replace | exp.RegexpReplace) else _replaced_in(part)
 
 
 def _check_tables(tree: exp.Expression, text: str, aliases: Collection[str]) -> None:

@@ -226,8 +226,9 @@ class _Resolver:
             return alias
         source, match = next(iter(matches.items()))
         _respell_part(column, 0, match.name)
-        if len(matches) == 1 and len(column.parts) == 1:
-            column.meta["source"] = source
+        if len(column.parts) == 1:
+            # Of a column that USING merges, one of the sides that give it, and its type.
+            column.meta["source" if len(matches) == 1 else "one_of_sources"] = source
         return merge(*(each.origins for each in matches.values()))
 
     def _alias(self, name: str, column: exp.Column, scope: Scope) -> Origins | None:

@@ -6,79 +6,39 @@ or cannot be cast ends the query, as it does on DuckDB.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from sqlglot import exp
 
-from workers.errors import SqlRejected
-
-from ..guard import place_of
-from . import grammar, texts, times
-from .trees import (
+from ..translate import Change, Rules, translate
+from ..trees import (
     DECIMAL,
     FLOAT,
     INTEGER,
     LIST,
-    TEMPORAL,
     TEXT,
+    branches,
     cast,
     function,
     kind,
     literal,
     number,
     refuse,
+    refuse_mixed,
+    scale_of,
     shared,
+    sides_of,
     typed,
 )  # fmt: skip
+from . import grammar, texts, times
 
 MOST_ELEMENTS = 2**31 - 1
-WHERE = "The engine duckdb can: choose it for this job, or write it in another way."
 
 
 def for_spark(tree: exp.Expression, text: str = "") -> exp.Expression:
     """The tree that Spark runs. Raises `SqlRejected`, with the place in `text`, for what Spark cannot do alike."""
-    for node in reversed(list(tree.walk())):  # inner ones first
-        try:
-            _check(node)
-            for known, change in _CHANGES.items():
-                if isinstance(node, known):
-                    tree = _put(tree, node, change(node))
-                    break
-        except refuse as refusal:
-            facts = place_of(text, node)
-            raise SqlRejected(
-                f"Spark cannot run this query: {refusal}.", hint=WHERE, engines=["duckdb"], **facts
-            ) from None
+    tree = translate(tree, text, RULES)
     for name in tree.find_all(exp.Identifier):
         name.set("quoted", True)
     return tree
-
-
-def _put(tree: exp.Expression, node: exp.Expression, new: exp.Expression | None) -> exp.Expression:
-    if new is None or new is node:
-        return tree
-    new.type = new.type or node.type
-    if node is tree:
-        return new
-    node.replace(new)
-    return tree
-
-
-def _check(node: exp.Expression) -> None:
-    name = type(node).__name__
-    if isinstance(node, exp.Anonymous):
-        allowed = str(node.this).lower() in grammar.NAMED_FUNCTIONS or node.meta.get("for_spark")
-        if not allowed:
-            raise refuse(f"{str(node.this).lower()}() is not known to give the same rows there")
-    elif isinstance(node, exp.Func):
-        if name not in grammar.FUNCTIONS and name not in grammar.NODES:
-            raise refuse(f"{node.sql_name().lower()}() is not known to give the same rows there")
-    elif name not in grammar.NODES:
-        raise refuse(f"{name} is not known to give the same rows there")
-    if isinstance(node, exp.DataType) and node.this.name not in grammar.TYPES:
-        raise refuse(f"it has no type {node.sql(dialect='duckdb')}")
-    if isinstance(node, exp.Join) and node.args.get("method"):
-        raise refuse(f"it has no {node.args['method']} join")
 
 
 # --- arithmetic ---------------------------------------------------------------------
@@ -188,15 +148,10 @@ def _cast(node: exp.Cast) -> exp.Expression | None:
         rounded = function("RINT" if source in FLOAT else "ROUND", node.this.copy())
         return type(node)(this=rounded, to=node.to.copy())
     if target in DECIMAL and source in FLOAT:
-        scale = _scale(node.to)
+        scale = scale_of(node.to)
         value = _rounded(node.this, scale) if scale else function("ROUND", node.this.copy())
         return type(node)(this=value, to=node.to.copy())
     return None
-
-
-def _scale(to: exp.DataType) -> int:
-    parts = [int(part.name) for part in to.expressions]
-    return parts[1] if len(parts) > 1 else (0 if parts else 3)
 
 
 def _is_nan(node: exp.IsNan) -> exp.Expression:
@@ -313,33 +268,16 @@ def _array_size(node: exp.ArraySize) -> exp.Expression:
 
 
 def _one_kind(node: exp.Expression) -> None:
-    """Among texts and others DuckDB makes all text, Spark all numbers or dates."""
-    if isinstance(node, exp.Case):
-        values = [branch.args["true"] for branch in node.args["ifs"]] + [node.args.get("default")]
-    elif isinstance(node, exp.If):
-        if isinstance(node.parent, exp.Case):
-            return
-        values = [node.args.get("true"), node.args.get("false")]
-    else:
-        values = [node.this, *node.expressions, node.args.get("expression")]
-    _refuse_mixed(values)
-
-
-def _refuse_mixed(values: list[exp.Expression | None]) -> None:
-    kinds = {kind(value) for value in values if not isinstance(value, exp.Null | exp.Literal)}
-    if kinds & TEXT and kinds & (INTEGER | FLOAT | DECIMAL | TEMPORAL):
-        raise refuse("texts and other values are mixed; cast them to one type")
+    refuse_mixed(branches(node))
 
 
 def _set_operation(node: exp.SetOperation) -> None:
-    sides = [side.unnest() for side in (node.left, node.right)]
-    if all(isinstance(side, exp.Select) for side in sides):
-        for pair in zip(*(side.expressions for side in sides), strict=False):
-            _refuse_mixed([value.unalias() for value in pair])
+    for pair in sides_of(node):
+        refuse_mixed(pair)
 
 
 def _anonymous(node: exp.Anonymous) -> exp.Expression | None:
-    if node.meta.get("for_spark"):
+    if node.meta.get("made"):
         return None
     name, values = str(node.this).lower(), node.expressions
     if name == "len":
@@ -350,7 +288,6 @@ def _anonymous(node: exp.Anonymous) -> exp.Expression | None:
     return times.named(name, values)
 
 
-Change = Callable[[exp.Expression], exp.Expression | None]
 _CHANGES: dict[type[exp.Expression], Change] = {
     exp.Div: _div, exp.Mod: _mod, exp.IntDiv: _int_div, exp.Sum: _sum, exp.Avg: _sum, exp.Round: _round,
     exp.Ceil: _whole, exp.Floor: _whole, exp.Cast: _cast, exp.IsNan: _is_nan, exp.IsInf: _is_inf, exp.Log: _log,
@@ -361,3 +298,11 @@ _CHANGES: dict[type[exp.Expression], Change] = {
     exp.Nullif: _one_kind, exp.SetOperation: _set_operation,
     **texts.CHANGES, **times.CHANGES, exp.Anonymous: _anonymous,
 }  # fmt: skip
+RULES = Rules(
+    engine="Spark",
+    nodes=grammar.NODES,
+    functions=grammar.FUNCTIONS,
+    named_functions=grammar.NAMED_FUNCTIONS,
+    types=grammar.TYPES,
+    changes=_CHANGES,
+)

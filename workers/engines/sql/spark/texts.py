@@ -6,15 +6,9 @@ import re
 
 from sqlglot import exp
 
-from .trees import LIST, TEXT, cast, function, kind, literal, number, refuse, typed
+from ..trees import LIST, TEXT, cast, constant, function, kind, literal, number, refuse, typed
 
 _UNUSED = "\x01"  # an escape character that no pattern holds
-
-
-def _constant(node: exp.Expression | None, what: str) -> str:
-    if not (isinstance(node, exp.Literal) and node.is_string and node.this):
-        raise refuse(f"{what} is a constant text there")
-    return node.this
 
 
 def _text(node: exp.Expression) -> exp.Expression:
@@ -71,13 +65,13 @@ def _str_position(node: exp.StrPosition) -> exp.Expression:
 
 
 def _split(node: exp.Split) -> None:
-    if "\\" in _constant(node.expression, "what string_split() splits at"):
+    if "\\" in constant(node.expression, "what string_split() splits at"):
         raise refuse("string_split() splits at no backslash there")
     node.type = exp.DataType.build("array<varchar>")
 
 
 def _split_part(node: exp.SplitPart) -> exp.Expression:
-    separator = _constant(node.args.get("delimiter"), "what split_part() splits at")
+    separator = constant(node.args.get("delimiter"), "what split_part() splits at")
     if number(node.args.get("part_index")) is None:
         raise refuse("split_part() takes a constant number, not 0, there")
     part = node.args["part_index"].copy()
@@ -86,7 +80,7 @@ def _split_part(node: exp.SplitPart) -> exp.Expression:
 
 def _regexp_replace(node: exp.RegexpReplace) -> exp.Expression:
     """DuckDB replaces the first match, with the modifier g all of them, and names groups `\\1`."""
-    pattern = _constant(node.expression, "a pattern")
+    pattern = constant(node.expression, "a pattern")
     replacement = node.args.get("replacement")
     if not (isinstance(replacement, exp.Literal) and replacement.is_string):
         raise refuse("what regexp_replace() puts in is a constant text there")
@@ -114,14 +108,14 @@ def _regexp_extract(node: exp.RegexpExtract) -> exp.Expression:
         raise refuse("regexp_extract() takes the number of one group there")
     if node.args.get("parameters"):
         raise refuse("regexp_extract() takes no options there")
-    pattern = _constant(node.expression, "a pattern")
+    pattern = constant(node.expression, "a pattern")
     return function(
         "REGEXP_EXTRACT", node.this.copy(), exp.Literal.string(pattern), literal(int(group.this) if group else 0)
     )
 
 
 def _regexp_like(node: exp.RegexpLike) -> None:
-    _constant(node.expression, "a pattern")
+    constant(node.expression, "a pattern")
     if node.args.get("flag"):
         raise refuse("regexp_matches() takes no options there")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlglot import exp
 
+from ..trees import INTEGER, PLAIN_TIMESTAMP, TEMPORAL, cast, function, kind, literal, refuse, typed
 from . import grammar
-from .trees import INTEGER, PLAIN_TIMESTAMP, TEMPORAL, cast, function, kind, literal, refuse, typed
 
 # Of each part: Spark's function, and what is added so that it counts as DuckDB's does.
 _PARTS = {

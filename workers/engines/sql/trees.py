@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from sqlglot import exp
 
@@ -18,7 +18,7 @@ LIST = {exp.DType.ARRAY, exp.DType.LIST}
 
 
 class refuse(Exception):  # noqa: N801 - read as a verb: `raise refuse(…)`
-    """Why Spark does not run a part; the caller knows its place."""
+    """Why an engine does not run a part; the caller knows its place."""
 
 
 def kind(node: exp.Expression | None) -> exp.DType | None:
@@ -37,9 +37,9 @@ def cast(node: exp.Expression, to: str) -> exp.Expression:
 
 
 def function(name: str, *values: exp.Expression) -> exp.Anonymous:
-    """A function of Spark's own. Its arguments are used, not copied."""
+    """A function by the engine's own name. Its arguments are used, not copied."""
     made = exp.Anonymous(this=name, expressions=list(values))
-    made.meta["for_spark"] = True
+    made.meta["made"] = True
     return made
 
 
@@ -80,3 +80,41 @@ def shared(values: Sequence[exp.Expression], make: Callable[..., exp.Expression]
         made = function("ELEMENT_AT", listed, literal(1))
     made.meta["shared"] = depth + 1
     return made
+
+
+def scale_of(to: exp.DataType) -> int:
+    """Digits behind the point of a DECIMAL, as DuckDB reads it: 3 where nothing is said."""
+    parts = [int(part.name) for part in to.expressions]
+    return parts[1] if len(parts) > 1 else (0 if parts else 3)
+
+
+def constant(node: exp.Expression | None, what: str) -> str:
+    """The text of a literal that is not empty. Raises `refuse` for all else."""
+    if not (isinstance(node, exp.Literal) and node.is_string and node.this):
+        raise refuse(f"{what} is a constant text there")
+    return node.this
+
+
+def refuse_mixed(values: Iterable[exp.Expression | None]) -> None:
+    """Among texts and others DuckDB makes all text; other engines make all numbers or dates, or nothing."""
+    kinds = {kind(value) for value in values if not isinstance(value, exp.Null | exp.Literal)}
+    if kinds & TEXT and kinds & (INTEGER | FLOAT | DECIMAL | TEMPORAL):
+        raise refuse("texts and other values are mixed; cast them to one type")
+
+
+def branches(node: exp.Expression) -> list[exp.Expression | None]:
+    """The values of which a CASE, COALESCE, GREATEST … gives one."""
+    if isinstance(node, exp.Case):
+        return [branch.args["true"] for branch in node.args["ifs"]] + [node.args.get("default")]
+    if isinstance(node, exp.If):
+        # The branches of a CASE are looked at with it.
+        return [] if isinstance(node.parent, exp.Case) else [node.args.get("true"), node.args.get("false")]
+    return [node.this, *node.expressions, node.args.get("expression")]
+
+
+def sides_of(node: exp.SetOperation) -> list[tuple[exp.Expression, ...]]:
+    """The columns that a set operation puts one below the other, where both sides tell them."""
+    sides = [side.unnest() for side in (node.left, node.right)]
+    if not all(isinstance(side, exp.Select) for side in sides):
+        return []
+    return [tuple(value.unalias() for value in pair) for pair in zip(*(s.expressions for s in sides), strict=False)]
