@@ -23,6 +23,7 @@ from workers.specs import Column, SqlSpec, TableTarget
 
 pytestmark = needs_spark
 ROOT = Path(__file__).parents[3]
+ONE_LARGE_TEXT = f"select length(string_agg(cast(k as text) || '{'x' * 9000}', ',')) as n from numbers"
 SLOW = "select count(*) as n from numbers a, numbers b where a.k * b.k % 7 = 3 and sqrt(a.k * b.k) > 1000"
 
 
@@ -55,6 +56,10 @@ def rows_of(made: SqlSpec) -> set[tuple]:
     return set(open_table(made.target.uri).scan().collect().rows())
 
 
+def files_of(made: SqlSpec) -> list[Path]:
+    return [file for file in Path(made.target.uri).rglob("*") if file.is_file()]
+
+
 def test_one_jvm_serves_one_step_after_another(spec):
     run(spec())
     first = running().session.sparkContext._gateway.proc.pid
@@ -78,6 +83,17 @@ def test_a_jvm_that_dies_in_the_middle_is_worth_a_retry_which_starts_another(spe
     assert rows_of(made) == EXPECTED
 
 
+def test_a_jvm_out_of_memory_is_told_and_the_next_query_has_another(spec):
+    made = spec(ONE_LARGE_TEXT)
+    with pytest.raises(errors.ResourceLimit, match="more memory than Spark has: 900 MB") as failure:
+        run(made)
+    assert "ASSAY_SPARK_MEMORY_MB" in failure.value.hint
+    assert files_of(made) == []
+    made = spec()
+    run(made)
+    assert rows_of(made) == EXPECTED
+
+
 def test_a_cancelled_step_stops_in_the_middle_of_its_query(spec):
     begun = []
 
@@ -90,7 +106,7 @@ def test_a_cancelled_step_stops_in_the_middle_of_its_query(spec):
     made = spec(SLOW)
     with pytest.raises(errors.Cancelled):
         run(made, progress)
-    assert not [file for file in Path(made.target.uri).rglob("*") if file.is_file()]
+    assert files_of(made) == []
     made = spec()
     run(made)
     assert rows_of(made) == EXPECTED
@@ -103,6 +119,35 @@ def test_without_java_the_error_says_what_to_install(spec, monkeypatch, tmp_path
         run(spec())
     assert "openjdk-17-jre-headless" in failure.value.hint
     assert not failure.value.retryable
+
+
+def test_a_java_that_is_too_old_is_told_before_it_is_started(spec, monkeypatch, tmp_path):
+    session.stop()
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "java").touch(0o755)
+    (tmp_path / "release").write_text('IMPLEMENTOR="x"\nJAVA_VERSION="11.0.25"\n')
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    with pytest.raises(errors.EngineMissing, match="Java is of version 11") as failure:
+        run(spec())
+    assert "Java 17 or later" in failure.value.hint
+
+
+def test_a_jvm_that_does_not_start_is_told_with_all_that_may_be_wrong(spec, monkeypatch, tmp_path):
+    session.stop()
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "java").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "bin" / "java").chmod(0o755)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    with pytest.raises(errors.EngineMissing, match="JVM with 900 MB of memory did not start") as failure:
+        run(spec())
+    for what in ("ASSAY_SPARK_MEMORY_MB", "ASSAY_SPARK_OPTIONS", "Java 17"):
+        assert what in failure.value.hint
+
+
+def test_less_memory_than_spark_itself_needs_is_refused(spec):
+    with pytest.raises(errors.InvalidSpec, match="at least 512 MB") as failure:
+        run(spec(settings={"spark": {**LOCAL["spark"], "memory_mb": 300}}))
+    assert "ASSAY_SPARK_MEMORY_MB" in failure.value.hint
 
 
 def test_without_pyspark_the_error_says_what_to_install(spec, monkeypatch):
@@ -145,19 +190,36 @@ def test_the_jvm_ends_with_a_worker_that_is_killed():
     jvm = int(worker.stdout.readline())
     os.kill(worker.pid, signal.SIGKILL)
     worker.wait()
-    deadline = time.monotonic() + 30
-    while Path(f"/proc/{jvm}/cmdline").exists() and Path(f"/proc/{jvm}/cmdline").read_bytes():
+    deadline = time.monotonic() + 60
+    while lives(jvm):
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
 
-def test_a_job_runs_on_a_cluster_of_two_workers_until_its_master_is_gone(spec, tmp_path):
+def lives(pid: int) -> bool:
+    try:
+        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())  # empty of one that nobody has waited for
+    except OSError:
+        return False
+
+
+def test_a_cluster_goes_on_after_a_query_too_large_and_a_lost_worker_until_its_master_is_gone(spec, tmp_path):
     try:
         with cluster(tmp_path, workers=2) as made:
             job = spec(settings=made.settings)
             run(job)
             assert rows_of(job) == EXPECTED
             assert made.executors() == 2
+
+            left = files_of(job)
+            with pytest.raises(errors.ResourceLimit, match="more memory than Spark has"):
+                run(spec(ONE_LARGE_TEXT, made.settings))
+            assert files_of(job) == left
+
+            job = spec(settings=made.settings)
+            run(job, lambda phase, **_: made.stop(1) if phase == "read" else None)
+            assert rows_of(job) == EXPECTED
+
             made.stop(0)
             with pytest.raises(errors.EngineUnavailable, match="does not answer") as failure:
                 run(spec(settings=made.settings))

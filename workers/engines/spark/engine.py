@@ -230,5 +230,7 @@ def _jvm_ended(engine: Running) -> Exception:
     if process.poll() == 3:  # -XX:+ExitOnOutOfMemoryError
         return failures.out_of_memory(engine.settings.memory_mb)
     return EngineUnavailable(
-        "Spark's driver ended in the middle of the query.", hint="It is started anew and tried again."
+        "Spark's driver ended in the middle of the query.",
+        hint="It is started anew and tried again. If it ends again, the machine may have less memory than "
+        "ASSAY_SPARK_MEMORY_MB asks for.",
     )

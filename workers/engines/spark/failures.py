@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from workers.errors import AssayError, EngineUnavailable, InvalidSpec, QueryFailed, ResourceLimit
+from workers.errors import AssayError, EngineMissing, EngineUnavailable, InvalidSpec, QueryFailed, ResourceLimit
 
 from .types import EMPTY_PARTITION
 
@@ -12,6 +12,8 @@ HINT = "A value does not fit its type? TRY_CAST gives null instead; CAST to a wi
 _TOLD = re.compile(r"\[([A-Z][A-Z0-9_]+(?:\.[A-Z0-9_]+)?)\] ([^\n]+)")
 # Say only that a task or its write failed; what failed is told further down.
 _OUTER = {"TASK_WRITE_FAILED", "FAILED_READ_FILE", "FAILED_EXECUTE_UDF", "SPARK_JOB_CANCELLED"}
+# An executor that is out of memory says so by the code with which it ends.
+_OUT_OF_MEMORY = re.compile(r"OutOfMemoryError|UNABLE_TO_ACQUIRE_MEMORY|exited with code 52\b")
 _GONE = re.compile(
     r"SparkContext (?:was|has been) (?:shut down|stopped)|stopped SparkContext|Master removed our application|"
     r"All masters are unresponsive|application has been killed|ExecutorLostFailure|Executor.*(?:lost|heartbeat)",
@@ -26,10 +28,25 @@ def out_of_memory(memory_mb: int) -> ResourceLimit:
     )
 
 
+def not_started(error: Exception, master: str, memory_mb: int) -> AssayError:
+    """What to do where no session came to be."""
+    text = str(error)
+    if "JAVA_GATEWAY_EXITED" in text:
+        return EngineMissing(
+            f"Spark's JVM with {memory_mb} MB of memory did not start.",
+            hint="The worker's log says why. Lower ASSAY_SPARK_MEMORY_MB where the machine has less, correct "
+            "ASSAY_SPARK_OPTIONS, or install Java 17 or later.",
+        )
+    return EngineUnavailable(
+        f"Spark did not start at {master}: {_inner(text) or _first_line(text)}",
+        hint="Check ASSAY_SPARK_MASTER and ASSAY_SPARK_OPTIONS, and that the master and its workers are up.",
+    )
+
+
 def told(error: Exception, memory_mb: int, target: str = "") -> AssayError:
     """The error of ours for one of Spark's."""
     text = str(error)
-    if "OutOfMemoryError" in text or "UNABLE_TO_ACQUIRE_MEMORY" in text:
+    if _OUT_OF_MEMORY.search(text):
         return out_of_memory(memory_mb)
     if EMPTY_PARTITION in text:
         return InvalidSpec(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -20,7 +21,9 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from workers.errors import EngineMissing, EngineUnavailable
+from workers.errors import EngineMissing, EngineUnavailable, InvalidSpec
+
+from . import failures
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -30,6 +33,8 @@ INSTALL_JAVA = (
     "Install Java 17 or later (on Debian: apt install openjdk-17-jre-headless), or point JAVA_HOME to it; "
     "or choose the engine duckdb."
 )
+LEAST_JAVA = 17
+LEAST_MEMORY_MB = 512  # Spark keeps 300 MB for itself and refuses less than half as much again
 CONNECT_SECONDS = 5
 _LOG = Path(__file__).with_name("log4j2.properties")
 
@@ -50,6 +55,13 @@ class SparkSettings:
             memory_mb=int(told.get("memory_mb") or memory_mb),
             options=tuple(sorted((told.get("options") or {}).items())),
         )
+
+    def __post_init__(self) -> None:
+        if self.memory_mb < LEAST_MEMORY_MB:
+            raise InvalidSpec(
+                f"Spark needs at least {LEAST_MEMORY_MB} MB of memory, and was given {self.memory_mb} MB.",
+                hint=f"Set ASSAY_SPARK_MEMORY_MB to {LEAST_MEMORY_MB} or more.",
+            )
 
     @property
     def is_local(self) -> bool:
@@ -94,8 +106,11 @@ def missing_part() -> str:
     """What Spark lacks to run here, and what to do, in one sentence; empty when it can."""
     if find_spec("pyspark") is None:
         return f"pyspark is not installed. {INSTALL_PYSPARK}"
-    if not _java():
+    java = _java()
+    if not java:
         return f"There is no Java. {INSTALL_JAVA}"
+    if (version := _java_version(java)) and version < LEAST_JAVA:
+        return f"Its Java is of version {version}. {INSTALL_JAVA}"
     return ""
 
 
@@ -131,7 +146,6 @@ def _start(settings: SparkSettings) -> Running:
     if lacking := missing_part():
         what, _, hint = lacking.partition(". ")
         raise EngineMissing(f"Spark cannot run here: {what}.", hint=hint)
-    from pyspark.errors import PySparkException
     from pyspark.sql import SparkSession
 
     logging.getLogger("py4j").setLevel(logging.WARNING)  # else it tells of every connection
@@ -142,14 +156,10 @@ def _start(settings: SparkSettings) -> Running:
             builder = builder.config(name, value)
         return Running(builder.getOrCreate(), settings, os.getpid(), folder)
     except Exception as error:
+        told = failures.not_started(error, settings.master, settings.memory_mb)  # asks the JVM for its words
         _forget()
         shutil.rmtree(folder, ignore_errors=True)
-        if isinstance(error, PySparkException) and "JAVA_GATEWAY_EXITED" in str(error):
-            raise EngineMissing("Spark's JVM did not start.", hint=INSTALL_JAVA) from error
-        raise EngineUnavailable(
-            f"Spark did not start at {settings.master}: {str(error).strip().splitlines()[0][:300]}",
-            hint="Check ASSAY_SPARK_MASTER and ASSAY_SPARK_OPTIONS, and that the master and its workers are up.",
-        ) from error
+        raise told from error
 
 
 def _configuration(settings: SparkSettings, folder: str) -> dict[str, str]:
@@ -182,6 +192,13 @@ def _configuration(settings: SparkSettings, folder: str) -> dict[str, str]:
 def _java() -> str | None:
     home = os.environ.get("JAVA_HOME")
     return shutil.which("java", path=f"{home}/bin") if home else shutil.which("java")
+
+
+def _java_version(java: str) -> int | None:
+    """The first number of its version, as the file beside it says; None where there is no such file."""
+    release = Path(java).resolve().parents[1] / "release"
+    told = re.search(r'^JAVA_VERSION="(?:1\.)?(\d+)', release.read_text(), re.MULTILINE) if release.is_file() else None
+    return int(told[1]) if told else None
 
 
 def _reach(master: str) -> None:
@@ -219,10 +236,13 @@ def _end(ended: Running) -> None:
 
 
 def _forget() -> None:
-    """pyspark keeps its JVM in class attributes and would go on talking to one that is gone."""
+    """pyspark keeps its JVM in class attributes, and would go on talking to one that is gone or could not be used."""
     from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
+    if SparkContext._gateway is not None and SparkContext._gateway.proc.poll() is None:
+        SparkContext._gateway.proc.kill()
+        SparkContext._gateway.proc.wait()
     SparkContext._gateway = SparkContext._jvm = SparkContext._active_spark_context = None
     SparkSession._instantiatedSession = None
     SparkSession._activeSession = None
