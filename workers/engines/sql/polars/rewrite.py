@@ -76,7 +76,8 @@ def _from_fraction(node: exp.Cast, source: exp.DType, target: exp.DType) -> exp.
 _DATE = "[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
 _CLOCK = r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
 _MOMENT = f"{_DATE}([ T]{_CLOCK})?"
-_CONSTANT = re.compile(f"{_MOMENT}(Z| ?[+-][0-9]{{2}}(:[0-9]{{2}})?)?|{_CLOCK}")
+_ZONED = f"{_MOMENT}(Z| ?[+-][0-9]{{2}}(:[0-9]{{2}})?)?"
+_CONSTANT = re.compile(f"{_ZONED}|{_CLOCK}")
 
 
 def _from_text(node: exp.Cast, target: exp.DType) -> exp.Expression | None:
@@ -87,13 +88,14 @@ def _from_text(node: exp.Cast, target: exp.DType) -> exp.Expression | None:
         return _try_whole(node)
     if target in INTEGER - {exp.DType.BOOLEAN} | FLOAT | DECIMAL:
         return type(node)(this=texts.trimmed(node.this), to=node.to.copy())
-    if target not in (exp.DType.DATE, exp.DType.TIMESTAMP, exp.DType.TIMESTAMPNTZ):
+    if target not in TEMPORAL:
         raise refuse(f"texts are not read as {node.to.sql(dialect='duckdb')} there")
     bare = texts.trimmed(node.this)
-    is_date = function("REGEXP_LIKE", bare, exp.Literal.string(f"^{_MOMENT}$"))
+    has_zone = target == exp.DType.TIMESTAMPTZ
+    is_date = function("REGEXP_LIKE", bare, exp.Literal.string(f"^{_ZONED if has_zone else _MOMENT}$"))
     other = None if isinstance(node, exp.TryCast) else exp.DPipe(this=exp.Literal.string("?"), expression=bare.copy())
     known = exp.Case(ifs=[exp.If(this=is_date, true=bare.copy())], default=other)
-    at = type(node)(this=known, to=exp.DataType.build("timestamp"))
+    at = type(node)(this=known, to=exp.DataType.build("timestamptz" if has_zone else "timestamp"))
     return type(node)(this=at, to=node.to.copy()) if target == exp.DType.DATE else at
 
 
