@@ -66,6 +66,7 @@ class MetricsOptions(Options):
 class MetricsAggregate(Transform):
     name, layers, options = "metrics_aggregate", ("gold",), MetricsOptions
     aliases = ("base",)
+    refresh_modes = ("full_refresh", "overwrite_partition", "merge")  # appended, a period would stand there twice
     needs_columns = True
 
     def unknown_references(self, options: MetricsOptions, job, path: str) -> Iterator[Problem]:
