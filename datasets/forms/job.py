@@ -104,7 +104,7 @@ class DatasetJobForm(FillsIn, DeepFields, forms.ModelForm):
 
     @property
     def is_outdated(self) -> bool:
-        return self.data.get("read_at", self.read_at) != self.read_at
+        return bool(self.read_at) and self.data.get("read_at", self.read_at) != self.read_at
 
     # --- for the template -------------------------------------------------------------
 
