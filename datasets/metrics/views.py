@@ -122,7 +122,7 @@ def _faults(form: MetricForm) -> list[tuple[str, str]]:
 
 
 def _reviewed(old: MetricDefinition | None, new: MetricDefinition, user) -> dict:
-    context = {"broken": services.jobs_that_break(new, user) if old else {}}
+    context = {"broken": services.jobs_that_break(new, user), "used_by": uses.told(old.name, user)} if old else {}
     try:
         return context | {"review": services.review(old, new, user, periods=PERIODS_REVIEWED)}
     except AssayError as error:

@@ -116,6 +116,12 @@ def test_the_form_shows_values_before_and_after_while_it_is_filled_in(site, job)
     assert MetricDefinition.objects.get(name="net_revenue").filter == "status = 'paid'"
 
 
+def test_the_form_shows_who_uses_what_is_changed_and_nobody_of_a_new_one(site, job):
+    change = {**FORM, "name": "net_revenue", "was": "net_revenue", "expression": "sum(amount)"}
+    assert "Used by shop.daily, the ratio order_value." in text_of(site.post("/metrics/check/", change))
+    assert "Used by" not in text_of(site.post("/metrics/check/", FORM))
+
+
 def test_a_new_metric_is_checked_before_it_has_a_name(site, defined):
     assert "2024-03-01" in text_of(site.post("/metrics/check/", {**FORM, "name": ""}))
     assert "does not aggregate" in text_of(site.post("/metrics/check/", {**FORM, "expression": "amount"}))
