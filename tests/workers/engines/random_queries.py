@@ -104,11 +104,13 @@ TEMPLATES = {
         regexp_replace({text}, '\\d', '<>', 'g'); cast({int} as varchar); cast({date} as varchar);
         cast({ts} as varchar); cast({tz} as varchar); cast({dec} as varchar); cast({bool} as varchar); {struct}.y;
         strftime({ts}, '%Y-%m-%d %H:%M:%S.%f'); strftime({date}, '%d.%m.%y %j %a'); {text} || {ts}; {int} || {text};
-        substring({text}, 1, {int} % 5)
+        substring({text}, 1, {int} % 5); substring({text}, {int} % 4); substring({text}, strpos({text}, {search}) + 1);
+        regexp_extract({text}, '[a-z]+'); regexp_extract({text}, '-(\\w)(\\d)?', 2); dayname({date}); monthname({ts})
         """,
     "date": """
         {date} + ({int} % 1000); {date} - ({int} % 50); cast({ts} as date); cast({tz} as date);
         cast(date_trunc('month', {date}) as date); cast(date_trunc('week', {date}) as date); try_cast({text} as date);
+        last_day({ts});
         greatest({date}, {date}); least({date}, {date})
         """,
     "ts": """
@@ -133,7 +135,8 @@ AGGREGATES = {
     "int": "count(*); count({P}); count(distinct {P}); sum({int}); sum(distinct {int}); min({int}); max({int});"
     "count_if({bool}); sum(case when {bool} then 1 else 0 end); sum({int}) + count(*); max({int}) - min({int});"
     "length(string_agg({text}, ',')); cast(avg({int}) as bigint)",
-    "float": "avg({int}); avg({dec}); min({float}); max({float}); median({int}); sum(f); avg(f); stddev(n); median(p);"
+    "float": "avg({int}); avg({dec}); min({float}); max({float}); median({int}); sum(f); avg(f); stddev(n);"
+    "median(cast(p as double));"
     "quantile_cont(n, 0.25); sum({int}) / count(*); max(case when {bool} then {float} end); round(avg({dec}), 2)",
     "dec": "sum({dec}); min({dec}); max({dec}); sum(distinct p); sum(case when {bool} then {dec} else 0 end)",
     "text": "min({text}); max({text}); string_agg(s, ',' order by {order}); max(upper({text}))",

@@ -225,3 +225,15 @@ def test_quotes_in_names_and_values_stay_inside_them():
     )
     assert '"a""; drop table t; --"' in checked.statement
     assert "'it''s; drop table t'" in checked.statement
+
+
+def test_the_text_of_a_query_is_not_written_into_the_log(caplog):
+    with pytest.raises(SqlRejected):
+        check_sql("call a('a secret')", INPUTS, "duckdb")
+    assert "a secret" not in caplog.text
+
+
+def test_calls_in_one_another_do_not_grow_without_bound_where_they_are_rewritten():
+    sql = f"select {'round(' * 40}x{', 1)' * 40} as x from u"
+    with pytest.raises(SqlRejected, match="nested too deeply"):
+        check_sql(sql, INPUTS, "polars")

@@ -65,6 +65,29 @@ def test_polars_gives_the_rows_of_duckdb_or_refuses_when_the_job_is_saved(tables
     assert_one_answer(sql, tables, "polars")
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select x.id as c0, try_cast(substring(x.s, 1, x.n % 5) as decimal(9, 2)) as c1 from a as x",
+        "select x.id as c0, substring(x.s, x.n % 4) as c1, substring(x.s, strpos(x.s, 'b')) as c2 from a as x",
+        "select x.id as c0, strpos(x.s, 'ö') as c1, strpos(x.s, '') as c2, strpos(x.s, x.s) as c3 from a as x",
+        "select x.id as c0, regexp_extract(x.s, '([a-z])(\\d)', 2) as c1, regexp_extract(x.s, '\\d+') as c2 from a x",
+        "select x.id as c0, last_day(x.at) as c1, dayname(x.d) as c2, monthname(x.utc) as c3 from a as x",
+        "select try_cast(concat(x.s, x.id, x.s) as date) as c0 from a as x",
+        "select s, try_cast(s as date) as d from (values ('2024/02/29'), ('12 6 1'), ('2024-1-2x'), ('2024-1-23'),"
+        " (' 2024-01-02 9:05'), ('2024-02-30'), ('2024-1/2'), ('2024-1-234'), ('7\\8\\9'), ('x'), (null)) as v(s)",
+        "select s, try_cast(s as timestamp) as t from (values ('2024/02/29 9:5'), ('12 6 1'), ('2024-1-2x'),"
+        " ('2024-1-2T3:4:5.6'), ('2024-01-02 25:00'), ('x'), (null)) as v(s)",
+        "select sum(x.n * x.big) as c0, sum((x.big + 1) * 3) as c1 from a as x where x.id < 2",
+        "select x.id as c0, x.n * x.big > x.id as c1, 7 <= x.big * 1 as c2 from a as x where x.id < 8",
+    ],
+)
+def test_polars_gives_the_rows_of_duckdb_where_its_own_functions_do_not(tables, sql):
+    expected = answer(sql, tables, "duckdb")
+    assert expected
+    assert answer(sql, tables, "polars") == expected
+
+
 class TestOnSpark:
     pytestmark = needs_spark
 

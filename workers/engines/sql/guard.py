@@ -7,6 +7,7 @@ that nothing but one SELECT over the registered inputs comes through.
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Collection, Iterable
 from itertools import pairwise
 
@@ -19,6 +20,9 @@ from sqlglot.tokens import Token, TokenType
 from workers.errors import SqlRejected
 
 from . import grammar
+
+# It would write the text of a query, and what is private in it, into the log.
+logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
 
 QUERY = exp.Select | exp.SetOperation | exp.Subquery
 UNKNOWN_GROWTH = 10  # taken for a replacement that is no constant

@@ -18,6 +18,7 @@ from .guard import place_at, place_of
 from .trees import refuse
 
 WHERE = "The engine duckdb can: choose it for this job, or write it in another way."
+MOST_NODES = 20_000  # what is rewritten may name its parts more than once, and that in one another
 Change = Callable[[exp.Expression], exp.Expression | None]
 
 
@@ -60,6 +61,8 @@ def _place(text: str, node: exp.Expression) -> dict[str, int]:
 def _put(tree: exp.Expression, node: exp.Expression, new: exp.Expression | None) -> exp.Expression:
     if new is None or new is node:
         return tree
+    if sum(1 for _ in new.walk()) > MOST_NODES:
+        raise refuse("calls are nested too deeply")
     new.type = new.type or node.type
     if node is tree:
         return new

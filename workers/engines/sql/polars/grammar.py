@@ -14,7 +14,7 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-NODES = grammar.NODES - _names("WithinGroup IgnoreNulls Escape JSONPath JSONPathRoot JSONPathKey JSONPathSubscript")
+NODES = grammar.NODES - _names("IgnoreNulls Escape JSONPath JSONPathRoot JSONPathKey JSONPathSubscript")
 
 FUNCTIONS = _names("""
     Sum Avg Min Max Count CountIf Median Stddev StddevSamp Variance PercentileCont
@@ -23,9 +23,10 @@ FUNCTIONS = _names("""
     Abs Round Ceil Floor Trunc Sqrt Cbrt Pow Exp Ln Log Sign Greatest Least Mod IsNan IsInf
     Coalesce Nullif If Case Cast TryCast And Or Exists Any All
     Lower Upper Trim Length Substring Concat ConcatWs Replace StartsWith EndsWith Contains StrPosition SplitPart
-    Left Right Reverse RegexpReplace RegexpLike
+    Left Right Reverse RegexpReplace RegexpLike RegexpExtract
     CurrentDate CurrentTimestamp DateTrunc TimestampTrunc DateAdd DateDiff
     Extract Year Month Day Week Quarter Hour Minute Second DayOfWeek DayOfMonth DayOfYear DayOfWeekIso WeekOfYear
+    LastDay Dayname Monthname
     StrToTime TimeToStr TimeToUnix Date TsOrDsToDate
     Array ArraySize ArrayContains Explode
     """)

@@ -21,7 +21,9 @@ from . import times
 UNKNOWN = {None, exp.DType.UNKNOWN}
 _BITS = {
     exp.DType.BOOLEAN: 1, exp.DType.TINYINT: 7, exp.DType.SMALLINT: 15, exp.DType.INT: 31, exp.DType.BIGINT: 63,
+    exp.DType.INT128: 127,
 }  # fmt: skip
+_SUMMED_BITS = 95  # of which 2^32 values, all that Polars numbers, add up to 127
 
 
 def _add(node: exp.Add | exp.Sub) -> exp.Expression | None:
@@ -35,8 +37,22 @@ def _fitting(node: exp.Add | exp.Sub | exp.Mul) -> exp.Expression | None:
         or _bits(node) <= _BITS[exp.DType.BIGINT]
     ):
         return None
-    wide = type(node)(this=cast(node.left.copy(), "int128"), expression=node.right.copy())
-    return cast(exp.paren(wide), "bigint")
+    made = _in_128_bits(node, wide(node.left), wide(node.right))
+    if _bits(made) > _BITS[exp.DType.INT128]:
+        made = _in_128_bits(node, node.left, node.right)
+    narrowed = cast(typed(exp.paren(made), exp.DType.INT128), "bigint")
+    narrowed.meta["narrowed"] = True
+    return narrowed
+
+
+def _in_128_bits(node: exp.Binary, left: exp.Expression, right: exp.Expression) -> exp.Expression:
+    return type(node)(this=cast(left.copy(), "int128"), expression=right.copy())
+
+
+def wide(node: exp.Expression) -> exp.Expression:
+    """The value in 128 bits, where it was only now brought back to 64: looking for what does not fit takes time."""
+    bare = node.unnest()
+    return bare.this if bare.meta.get("narrowed") else node
 
 
 def _bits(node: exp.Expression) -> int:
@@ -58,10 +74,32 @@ def _sum(node: exp.Sum) -> None:
     """Sum wide: Polars keeps the width of what it sums and wraps. The cast at the end refuses what is too large."""
     value = node.this.expressions[0] if isinstance(node.this, exp.Distinct) else node.this
     if kind(value) in INTEGER:
-        value.replace(cast(value.copy(), "int128"))
+        summed = wide(value)
+        value.replace(cast((summed if _bits(summed) <= _SUMMED_BITS else value).copy(), "int128"))
     elif kind(value) not in FLOAT | DECIMAL:
         # Not known: adding a wide zero keeps every numeric type and widens the integers.
         value.replace(exp.Add(this=exp.paren(value.copy()), expression=cast(literal(0), "bigint")))
+
+
+def _quantile(node: exp.Median | exp.PercentileCont) -> None:
+    """DuckDB cuts off what lies between two decimals, Polars rounds it."""
+    if kind(node.this) not in INTEGER | FLOAT:
+        raise refuse("medians and quantiles are of whole numbers and floats there; write median(CAST(x AS DOUBLE))")
+
+
+def _percentile(node: exp.PercentileCont) -> None:
+    if node.expression:  # without one it stands before WITHIN GROUP
+        _quantile(node)
+
+
+def _within_group(node: exp.WithinGroup) -> exp.Expression:
+    """`percentile_cont(p) WITHIN GROUP (ORDER BY x)` is `quantile_cont(x, p)`."""
+    [value] = node.expression.expressions
+    if not isinstance(node.this, exp.PercentileCont) or node.this.expression or value.args.get("desc"):
+        raise refuse("WITHIN GROUP takes percentile_cont() and an ascending order there")
+    made = exp.PercentileCont(this=value.this.copy(), expression=node.this.this.copy())
+    _quantile(made)
+    return typed(made, exp.DType.DOUBLE)
 
 
 def _div(node: exp.Div) -> None:
@@ -171,5 +209,6 @@ def _max(node: exp.Max) -> exp.Expression | None:
 CHANGES = {
     exp.Add: _add, exp.Sub: _add, exp.Mul: _fitting, exp.Sum: _sum, exp.Div: _div, exp.IntDiv: _int_div,
     exp.Round: _round, exp.Log: _log, exp.IsNan: lambda node: _is_nan(node.this), exp.IsInf: _is_inf,
-    exp.Sign: _sign, exp.Greatest: _greatest, exp.Max: _max,
+    exp.Sign: _sign, exp.Greatest: _greatest, exp.Max: _max, exp.Median: _quantile,
+    exp.PercentileCont: _percentile, exp.WithinGroup: _within_group,
 }  # fmt: skip

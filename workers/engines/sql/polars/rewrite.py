@@ -74,9 +74,10 @@ def _from_fraction(node: exp.Cast, source: exp.DType, target: exp.DType) -> exp.
 
 
 _DATE = "[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
-_CLOCK = r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
+_CLOCK = r"[0-9]{1,2}:[0-9]{1,2}(:[0-9]{1,2}(\.[0-9]{1,9})?)?"
 _MOMENT = f"{_DATE}([ T]{_CLOCK})?"
 _ZONED = f"{_MOMENT}(Z| ?[+-][0-9]{{2}}(:[0-9]{{2}})?)?"
+_ANY_DAY = r"([0-9]{1,4})(?:-([0-9]{1,2})-|/([0-9]{1,2})/| ([0-9]{1,2}) |\\([0-9]{1,2})\\)([0-9]{1,2})"
 _CONSTANT = re.compile(f"{_ZONED}|{_CLOCK}")
 
 
@@ -91,12 +92,25 @@ def _from_text(node: exp.Cast, target: exp.DType) -> exp.Expression | None:
     if target not in TEMPORAL:
         raise refuse(f"texts are not read as {node.to.sql(dialect='duckdb')} there")
     bare = texts.trimmed(node.this)
+    if isinstance(node, exp.TryCast):
+        bare = _written_as_iso(bare, alone=target == exp.DType.DATE)
     has_zone = target == exp.DType.TIMESTAMPTZ
     is_date = function("REGEXP_LIKE", bare, exp.Literal.string(f"^{_ZONED if has_zone else _MOMENT}$"))
     other = None if isinstance(node, exp.TryCast) else exp.DPipe(this=exp.Literal.string("?"), expression=bare.copy())
     known = exp.Case(ifs=[exp.If(this=is_date, true=bare.copy())], default=other)
     at = type(node)(this=known, to=exp.DataType.build("timestamptz" if has_zone else "timestamp"))
     return type(node)(this=at, to=node.to.copy()) if target == exp.DType.DATE else at
+
+
+def _written_as_iso(bare: exp.Expression, *, alone: bool) -> exp.Expression:
+    """A text that begins with a day as DuckDB reads one, `24/2/9` too, with this day as `0024-2-9`.
+
+    `alone`: what stands behind the day does not count, so long as it is no digit.
+    """
+    rest, kept = (r"(?:[^0-9].*)?", "") if alone else (r"([ T].*)?", r"\7")
+    for pattern, made in ((f"(?s)^{_ANY_DAY}{rest}$", rf"000\1-\2\3\4\5-\6{kept}"), ("^0+([0-9]{4}-)", r"\1")):
+        bare = function("REGEXP_REPLACE", bare, exp.Literal.string(pattern), exp.Literal.string(made))
+    return bare
 
 
 def _constant_time(text: str) -> None:
@@ -129,6 +143,14 @@ def _compared(*names: str) -> Change:
         times.one_zone(node, names)
 
     return change
+
+
+def _ordered(node: exp.GT | exp.GTE | exp.LT | exp.LTE) -> None:
+    """Whole numbers are compared in the width that they were calculated in; joins want the same width for `=`."""
+    _compared("this", "expression")(node)
+    if {kind(node.left), kind(node.right)} <= INTEGER:
+        for side in (node.left, node.right):
+            side.replace(numbers.wide(side).copy())
 
 
 def _in(node: exp.In) -> None:
@@ -206,12 +228,13 @@ def _anonymous(node: exp.Anonymous) -> exp.Expression | None:
     return times.named(name, node.expressions)
 
 
-_TWO_SIDES = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ, exp.NullSafeNEQ)
+_EQUALITIES = (exp.EQ, exp.NEQ, exp.NullSafeEQ, exp.NullSafeNEQ)
+_ORDERS = (exp.GT, exp.GTE, exp.LT, exp.LTE)
 _CHANGES: dict[type[exp.Expression], Callable[[exp.Expression], exp.Expression | None]] = {
     exp.Cast: _cast,
     exp.Coalesce: _one_kind, exp.Case: _one_kind, exp.If: _one_kind, exp.Least: _one_kind, exp.Nullif: _one_kind,
     exp.SetOperation: _set_operation, exp.In: _in, exp.Between: _compared("this", "low", "high"),
-    **dict.fromkeys(_TWO_SIDES, _compared("this", "expression")),
+    **dict.fromkeys(_EQUALITIES, _compared("this", "expression")), **dict.fromkeys(_ORDERS, _ordered),
     exp.Select: _select, exp.Join: _join, exp.ArrayContains: _contains, exp.Length: _length,
     **numbers.CHANGES, **texts.CHANGES, **times.CHANGES, exp.Anonymous: _anonymous,
 }  # fmt: skip

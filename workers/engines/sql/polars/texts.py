@@ -8,6 +8,7 @@ from sqlglot import exp
 
 from ..trees import (
     FLOAT,
+    INTEGER,
     LIST,
     PLAIN_TIMESTAMP,
     TEXT,
@@ -109,16 +110,28 @@ def _group_concat(node: exp.GroupConcat) -> None:
 def _substring(node: exp.Substring) -> exp.Expression | None:
     start, length = node.args.get("start"), node.args.get("length")
     first = 0 if _is_zero(start) else number(start)
+    if first is None and length is None and kind(start) in INTEGER:
+        return _from_place(node.this, start)
     if first is None:
-        raise refuse("substring() begins at a constant place there")
+        raise refuse("substring() with a length begins at a constant place there")
     if first < 0 and length is None:
         return function("RIGHT", node.this.copy(), literal(int(-first)))
     if first < 0 or (length is not None and not isinstance(length, exp.Literal) and first != 1):
         raise refuse("substring() with a length begins at a constant place, from 1, there")
-    if length is not None and not isinstance(length, exp.Literal):
-        short = exp.LT(this=exp.paren(length.copy()), expression=literal(0))
-        node.set("length", exp.Case(ifs=[exp.If(this=short, true=literal(0))], default=length.copy()))
-    return None
+    if length is None or isinstance(length, exp.Literal):
+        return None
+    short = exp.LT(this=exp.paren(length.copy()), expression=literal(0))
+    node.set("length", exp.Case(ifs=[exp.If(this=short, true=literal(0))], default=length.copy()))
+    return unless_null([length], node.copy())
+
+
+def _from_place(value: exp.Expression, start: exp.Expression) -> exp.Expression:
+    """What stands at the end, from a place on; one below 0 is counted from the end."""
+    place = exp.paren(start.copy())
+    behind = exp.If(this=exp.GT(this=place, expression=literal(0)), true=function("SUBSTR", value.copy(), place.copy()))
+    last = function("RIGHT", value.copy(), exp.Neg(this=place.copy()))
+    from_end = exp.If(this=exp.LT(this=place.copy(), expression=literal(0)), true=last)
+    return unless_null([value, start], exp.Case(ifs=[behind, from_end], default=value.copy()))
 
 
 def _is_zero(node: exp.Expression | None) -> bool:
@@ -134,8 +147,13 @@ def _replace(node: exp.Replace) -> None:
 
 
 def _place(node: exp.StrPosition) -> exp.Expression:
-    place = function("STRPOS", node.this.copy(), node.args["substr"].copy())
-    return typed(cast(unless_null([node.this, node.args["substr"]], place), "bigint"), exp.DType.BIGINT)
+    """Polars counts bytes: behind the first letter the letters before it are counted."""
+    value, sought = node.this, node.args["substr"]
+    place = function("STRPOS", value.copy(), sought.copy())
+    before = function("LENGTH", function("SPLIT_PART", value.copy(), sought.copy(), literal(1)))
+    later = exp.If(this=exp.GT(this=place, expression=literal(1)), true=exp.Add(this=before, expression=literal(1)))
+    found = unless_null([value, sought], exp.Case(ifs=[later], default=place.copy()))
+    return typed(cast(found, "bigint"), exp.DType.BIGINT)
 
 
 def _contains(node: exp.Contains) -> exp.Expression:
@@ -156,6 +174,22 @@ def _regexp_like(node: exp.RegexpLike) -> None:
 
 def _regexp_replace(node: exp.RegexpReplace) -> None:
     node.set("expression", _text(_pattern(constant(node.expression, "a pattern"))))
+
+
+def _regexp_extract(node: exp.RegexpExtract) -> exp.Expression:
+    """All of the text is replaced by what was found; nothing found is an empty text."""
+    if node.args.get("parameters"):
+        raise refuse("regexp_extract() takes no options there")
+    group = node.args.get("group") or literal(0)
+    if not (isinstance(group, exp.Literal) and group.is_int and len(group.this) == 1):
+        raise refuse("regexp_extract() takes the number of a group, up to 9, there")
+    pattern = _pattern(constant(node.expression, "a pattern"))
+    around = f"(?s:^.*?){'(' if group.this == '0' else '(?:'}{pattern})(?s:.*)$"
+    part = _text(f"\\{'1' if group.this == '0' else group.this}")
+    found = function("REGEXP_REPLACE", node.this.copy(), _text(around), part)
+    is_there = exp.If(this=function("REGEXP_LIKE", node.this.copy(), _text(pattern)), true=found)
+    made = unless_null([node.this], exp.Case(ifs=[is_there], default=_text("")))
+    return typed(made, exp.DType.VARCHAR)
 
 
 def _pattern(pattern: str) -> str:
@@ -199,4 +233,5 @@ CHANGES = {
     exp.DPipe: _pipes, exp.GroupConcat: _group_concat, exp.Substring: _substring, exp.Left: _end, exp.Right: _end,
     exp.Replace: _replace, exp.StrPosition: _place, exp.Contains: _contains, exp.Like: _like, exp.ILike: _like,
     exp.RegexpLike: _regexp_like, exp.RegexpReplace: _regexp_replace,
+    exp.RegexpExtract: _regexp_extract,
 }  # fmt: skip

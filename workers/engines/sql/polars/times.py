@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
+from ..translate import Change
 from ..trees import PLAIN_TIMESTAMP, cast, function, kind, literal, refuse, typed
 from . import grammar
 from .dialect import PART_NAMES
@@ -113,6 +114,23 @@ def _strftime(node: exp.TimeToStr) -> exp.Expression:
     return typed(function("STRFTIME", _moment(node.this), codes), exp.DType.VARCHAR)
 
 
+def _last_day(node: exp.LastDay) -> exp.Expression:
+    if node.args.get("unit"):
+        raise refuse("last_day() takes a date alone there")
+    month = cast(function("DATE_TRUNC", exp.Literal.string("month"), cast(node.this.copy(), "date")), "timestamp")
+    for step, unit in ((exp.Add, "month"), (exp.Sub, "day")):
+        interval = exp.Interval(this=exp.Literal.string("1"), unit=exp.var(unit))
+        month = exp.paren(step(this=month, expression=interval))
+    return cast(month, "date")
+
+
+def _name(code: str) -> Change:
+    def change(node: exp.Func) -> exp.Expression:
+        return typed(function("STRFTIME", _moment(node.this), exp.Literal.string(code)), exp.DType.VARCHAR)
+
+    return change
+
+
 def _strptime(node: exp.StrToTime) -> exp.Expression:
     codes = checked_codes(node.args.get("format"), grammar.PARSED_CODES)
     return typed(function("STRPTIME", node.this.copy(), codes), exp.DType.TIMESTAMP)
@@ -139,5 +157,6 @@ def one_zone(node: exp.Expression, names: tuple[str, ...]) -> None:
 CHANGES = {
     exp.DateAdd: _date_add, exp.DateDiff: _date_diff, exp.Extract: _extract, exp.TimestampTrunc: _trunc,
     exp.DateTrunc: _trunc, exp.TimeToStr: _strftime, exp.StrToTime: _strptime,
+    exp.LastDay: _last_day, exp.Dayname: _name("%A"), exp.Monthname: _name("%B"),
     exp.TimeToUnix: lambda node: _epoch(node.this), **dict.fromkeys(PART_NAMES, _part_of),
 }  # fmt: skip
