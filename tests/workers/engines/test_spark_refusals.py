@@ -34,6 +34,7 @@ REFUSED = {
     "select left(s, n) as x from t": "left",
     "select regexp_replace(s, s, 'x') as x from t": "pattern",
     "select regexp_matches(s, 'a', 'i') as x from t": "options",
+    "select regexp_matches(s, '^[[:alpha:]]') as x from t": "[:alpha:]",
     "select parts[n] as x from t": "constant number",
     "select f // 2 as x from t": "whole numbers",
     "select round(f, n) as x from t": "round",

@@ -80,7 +80,7 @@ def _split_part(node: exp.SplitPart) -> exp.Expression:
 
 def _regexp_replace(node: exp.RegexpReplace) -> exp.Expression:
     """DuckDB replaces the first match, with the modifier g all of them, and names groups `\\1`."""
-    pattern = constant(node.expression, "a pattern")
+    pattern = _pattern(node)
     replacement = node.args.get("replacement")
     if not (isinstance(replacement, exp.Literal) and replacement.is_string):
         raise refuse("what regexp_replace() puts in is a constant text there")
@@ -91,6 +91,13 @@ def _regexp_replace(node: exp.RegexpReplace) -> exp.Expression:
     if "g" in modifiers:
         return _replaced(node, f"{flags}{pattern}", _java(replacement.this, 0))
     return _replaced(node, f"\\A([\\s\\S]*?)(?:{flags}{pattern})", "$1" + _java(replacement.this, 1))
+
+
+def _pattern(node: exp.RegexpReplace | exp.RegexpExtract | exp.RegexpLike) -> str:
+    pattern = constant(node.expression, "a pattern")
+    if "[:" in pattern:  # Java takes the letters of the name
+        raise refuse("a pattern has no class as [:alpha:] there; write [A-Za-z]")
+    return pattern
 
 
 def _replaced(node: exp.RegexpReplace, pattern: str, put: str) -> exp.Expression:
@@ -108,14 +115,14 @@ def _regexp_extract(node: exp.RegexpExtract) -> exp.Expression:
         raise refuse("regexp_extract() takes the number of one group there")
     if node.args.get("parameters"):
         raise refuse("regexp_extract() takes no options there")
-    pattern = constant(node.expression, "a pattern")
+    pattern = _pattern(node)
     return function(
         "REGEXP_EXTRACT", node.this.copy(), exp.Literal.string(pattern), literal(int(group.this) if group else 0)
     )
 
 
 def _regexp_like(node: exp.RegexpLike) -> None:
-    constant(node.expression, "a pattern")
+    _pattern(node)
     if node.args.get("flag"):
         raise refuse("regexp_matches() takes no options there")
 
