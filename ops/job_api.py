@@ -152,13 +152,16 @@ class JobViewSet(ModelViewSet):
     @action(detail=True, methods=["post"])
     def run(self, request: Request, **kwargs: str) -> Response:
         """Start a run: 202 with the run; with `?wait=SECONDS` 200 as soon as it has ended in that time."""
-        wait = _seconds(request.query_params.get("wait", "0"))
+        wait = seconds_to_wait(request)
         job = self.get_object()
         options = self.run_options(request, job)
         pipeline_run = services.start_job_run(self.kind_name, job, user=request.user, trigger=Trigger.API, **options)
-        has_ended = _wait_for(pipeline_run, wait)
+        return self.answer_with(pipeline_run, job, wait)
+
+    def answer_with(self, pipeline_run: PipelineRun, job: Job, wait: float) -> Response:
+        """The run of the job that was started, as it is when it has ended or `wait` seconds are over."""
+        code = code_after(pipeline_run, wait)
         run = self.runs_of(job).get(pk=pipeline_run.steps.get().run_id)
-        code = status.HTTP_200_OK if has_ended and wait else status.HTTP_202_ACCEPTED
         return Response(self.run_serializer_class(run, context=self.get_serializer_context()).data, status=code)
 
     @action(detail=True, methods=["get"])
@@ -203,9 +206,10 @@ def with_pipeline_run(runs: QuerySet) -> QuerySet:
     return runs.annotate(pipeline_run_id=Subquery(step.values("pipeline_run_id")[:1]))
 
 
-def _seconds(text: str) -> float:
+def seconds_to_wait(request: Request) -> float:
+    """`?wait=SECONDS`; read before the run is started, so that a bad one starts nothing."""
     try:
-        seconds = float(text)
+        seconds = float(request.query_params.get("wait", "0"))
     except ValueError:
         seconds = -1
     if not 0 <= seconds <= LONGEST_WAIT_SECONDS:
@@ -213,6 +217,11 @@ def _seconds(text: str) -> float:
             {"wait": f"This must be a number of seconds from 0 to {LONGEST_WAIT_SECONDS}."}
         )
     return seconds
+
+
+def code_after(run: PipelineRun, wait: float) -> int:
+    """200 where the run ended while it was waited for, else 202."""
+    return status.HTTP_200_OK if _wait_for(run, wait) and wait else status.HTTP_202_ACCEPTED
 
 
 def _wait_for(run: PipelineRun, seconds: float) -> bool:

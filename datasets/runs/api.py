@@ -6,7 +6,7 @@ from uuid import UUID
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework import serializers, status
+from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from assay.common.api import InvalidInput, refuse_body, refuse_unknown_parameters
 from assay.common.problems import Problem
 from assay.common.runs import Trigger
+from ops.job_api import WAIT, code_after, seconds_to_wait
 
 from ..models import DatasetRun
 from . import services
@@ -99,16 +100,19 @@ class RunComparisonSerializer(serializers.Serializer):
 class RunActions:
     """For the viewset of the runs."""
 
+    @extend_schema(parameters=[WAIT])
     @action(detail=True, methods=["post"])
     def repeat(self, request: Request, pk: str) -> Response:
         """Do exactly what this run did: same configuration, same versions of the inputs, same window and time.
 
-        409 where the run appended its rows, or where what it read is gone.
+        Answers as `run/` of a job does; 409 where the run appended its rows, or where what it read is gone.
         """
         refuse_body(request)
+        wait = seconds_to_wait(request)
         started = services.repeat(self.get_object(), request.user, Trigger.API)
+        code = code_after(started, wait)
         run = self.get_queryset().get(pk=started.steps.get().run_id)
-        return Response(self.get_serializer(run).data, status=status.HTTP_202_ACCEPTED)
+        return Response(self.get_serializer(run).data, status=code)
 
     @extend_schema(parameters=[WITH], responses=RunComparisonSerializer, filters=False)
     @action(detail=True, methods=["get"])

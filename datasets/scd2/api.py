@@ -6,13 +6,14 @@ from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework import serializers, status
+from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from assay.common.api import Serializer
 from assay.common.runs import Trigger
+from ops.job_api import WAIT, seconds_to_wait
 
 from . import services
 
@@ -91,10 +92,15 @@ class Scd2Actions:
             services.timeline(dataset, job, services.key_of(job, request.query_params.dict()), request.user)
         )
 
-    @extend_schema(request=RestateSerializer, responses={200: RestatementPreviewSerializer, 202: OpenApiTypes.OBJECT})
+    @extend_schema(
+        request=RestateSerializer,
+        parameters=[WAIT],
+        responses={200: RestatementPreviewSerializer, 202: OpenApiTypes.OBJECT},
+    )
     @action(detail=True, methods=["post"])
     def restate(self, request: Request, **kwargs: str) -> Response:
-        """Take keys and days of a dimension from its input anew: 202 with the run; with `preview` what it would do."""
+        """Take keys and days of a dimension from its input anew; `preview` tells what that would do."""
+        wait = seconds_to_wait(request)
         job = self.get_object()
         services.dimension_or_404(job, request.user)
         given = RestateSerializer(data=request.data)
@@ -102,6 +108,4 @@ class Scd2Actions:
         if given.validated_data["preview"]:
             return Response(services.preview_restatement(job, given.restatement(), request.user))
         pipeline_run = services.restate(job, given.restatement(), request.user, Trigger.API)
-        run = self.runs_of(job).get(pk=pipeline_run.steps.get().run_id)
-        told = self.run_serializer_class(run, context=self.get_serializer_context()).data
-        return Response(told, status=status.HTTP_202_ACCEPTED)
+        return self.answer_with(pipeline_run, job, wait)

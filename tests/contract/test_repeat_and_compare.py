@@ -88,7 +88,8 @@ def test_a_repetition_reads_the_versions_of_the_run_with_its_configuration(fact,
 def test_a_repetition_of_a_repetition_is_one_of_the_first(fact, run, api, make, load):
     first = run()
     load(SECOND)
-    second = make(f"/api/dataset-runs/{first['id']}/repeat/", {}, 202)
+    second = make(f"/api/dataset-runs/{first['id']}/repeat/?wait=30", {}, 200)
+    assert second["status"] == "success"
     third = make(f"/api/dataset-runs/{second['id']}/repeat/", {}, 202)
     found = api.get(f"/api/dataset-runs/{first['id']}/compare/", {"with": third["id"]}).json()
     assert (found["configuration"], found["sql_diff"], found["schema"]) == ([], [], [])

@@ -129,6 +129,13 @@ def test_an_index_is_rebuilt_over_the_api(centre, api):
     assert (again.status_code, again.json()["errors"][0]["code"]) == (409, "job_is_running")
 
 
+def test_a_rebuild_waits_for_its_end_as_a_run_does_and_a_wait_that_is_none_starts_nothing(centre, api):
+    make_index(api)
+    assert api.post(f"{REBUILD}?wait=long").json()["errors"][0]["attr"] == "wait"
+    assert started() == []
+    assert api.post(f"{REBUILD}?wait=0.05").status_code == 202  # nobody runs it here
+
+
 def test_the_run_of_a_rebuild_embeds_everything_and_searches_find_the_old_index_until_its_end(centre, api):
     job = make_index(api)
     run_id = api.post(REBUILD).json()["id"]
