@@ -117,7 +117,7 @@ def _form_as_it_stands(request: HttpRequest, slug: str, layer: str) -> DatasetJo
 
 
 @require_POST
-@needs("datasets.add_datasetjob")
+@needs("datasets.add_datasetjob", "datasets.change_datasetjob")
 def job_check(request, slug, layer):
     """What is wrong with the form as it stands, and what it would do: words, SQL for each engine, columns."""
     form = _form_as_it_stands(request, slug, layer)
@@ -188,7 +188,7 @@ def _generated(job: DatasetJob) -> dict[str, Any]:
 
 
 @require_POST
-@needs("datasets.add_datasetjob")
+@needs("datasets.add_datasetjob", "datasets.change_datasetjob")
 def job_preview(request, slug, layer):
     """The first rows of what the form, as it stands, would make. Nothing is saved."""
     form = _form_as_it_stands(request, slug, layer)

@@ -133,7 +133,7 @@ def job_path(request, slug):
     return HttpResponse(example_path(IngestJob(workflow=workflow_or_404(request.user, slug), **given)))
 
 
-@needs("ingest.add_ingestjob")
+@needs("ingest.add_ingestjob", "ingest.change_ingestjob")
 def job_connections(request, slug):
     """What the picker `?field=` offers now: somebody may have made a connection meanwhile."""
     form = IngestJobForm(instance=IngestJob(workflow=workflow_or_404(request.user, slug)), user=request.user)
@@ -144,7 +144,7 @@ def job_connections(request, slug):
     return render(request, "ingest/partials/choices.html", {"choices": choices, "chosen": request.GET.get(name, "")})
 
 
-@needs("ingest.add_ingestjob")
+@needs("ingest.add_ingestjob", "ingest.change_ingestjob")
 def job_tables(request, slug):
     """Tables of a connection, whose name has `table_search` in it, to choose one."""
     workflow_or_404(request.user, slug)
@@ -165,7 +165,7 @@ def _full_name(table: dict[str, Any]) -> str:
 
 
 @require_POST
-@needs("ingest.add_ingestjob")
+@needs("ingest.add_ingestjob", "ingest.change_ingestjob")
 def job_preview(request, slug):
     """What the form, as it stands, would load: columns, first rows, rows that do not fit. Nothing is saved."""
     form = _form_as_it_stands(request, workflow_or_404(request.user, slug))
@@ -182,7 +182,7 @@ def job_preview(request, slug):
 
 
 @require_POST
-@needs("ingest.add_ingestjob")
+@needs("ingest.add_ingestjob", "ingest.change_ingestjob")
 def job_request(request, slug):
     """Ask the API for its first page, as the form stands, and show what came. Nothing is saved."""
     form = _form_as_it_stands(request, workflow_or_404(request.user, slug))

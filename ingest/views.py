@@ -72,7 +72,7 @@ def _section(job: IngestJob, key: str, title: str, note: str, name: str) -> dict
     return {"id": key, "title": title, "note": note, "address": address}
 
 
-@action("ingest.add_ingestjob")
+@action("ingest.add_ingestjob", "ingest.change_ingestjob")
 def job_look(request, slug, name):
     """The first rows that the job's source has now, as a part of its page. Nothing is written."""
     job = job_or_404(request.user, slug, name)

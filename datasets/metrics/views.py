@@ -98,7 +98,7 @@ def _saved(form: MetricForm) -> MetricDefinition | None:
 
 
 @require_POST
-@needs("datasets.add_metricdefinition")
+@needs("datasets.add_metricdefinition", "datasets.change_metricdefinition")
 def metric_check(request):
     """What the form, as it stands, would mean: what is wrong with it, or its last periods. Nothing is saved."""
     old = MetricDefinition.objects.visible_to(request.user).filter(name=request.POST.get("was", "")).first()

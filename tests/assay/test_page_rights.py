@@ -104,6 +104,24 @@ def test_nothing_that_a_viewer_posts_changes_anything(viewer, shop, address):
     assert [sql for sql in writes if "django_session" not in sql] == []
 
 
+PARTS_OF_FORMS = {
+    "/workflows/shop/silver-form/check/": "change_datasetjob",
+    "/workflows/shop/silver-jobs/preview/": "change_datasetjob",
+    "/metrics/check/": "change_metricdefinition",
+    "/workflows/shop/ingest-jobs/preview/": "change_ingestjob",
+    "/workflows/shop/ingest-form/request/": "change_ingestjob",
+    "/workflows/shop/ingest-jobs/orders/look/": "change_ingestjob",
+}
+
+
+@pytest.mark.parametrize(("address", "permission"), PARTS_OF_FORMS.items())
+def test_who_may_only_change_has_the_live_parts_of_forms_too(client, django_user_model, shop, address, permission):
+    person = django_user_model.objects.create_user("ada", password="secret")
+    person.user_permissions.add(Permission.objects.get(codename=permission))
+    client.force_login(person)
+    assert client.post(address, {"name": "orders"}).status_code == 200
+
+
 @pytest.mark.parametrize("what", ["cancel", "retry"])
 def test_runs_are_steered_by_those_who_may_change_the_workflow(viewer, shop, what):
     run = PipelineRun.objects.get()

@@ -20,14 +20,14 @@ def page(request: HttpRequest, template: str, title: str, *, http_status: int = 
     return render(request, template, {**shell, "title": title, **context}, status=http_status)
 
 
-def needs(permission: str):
-    """The view asks for a log-in and this permission: 403 without it."""
+def needs(*permissions: str):
+    """The view asks for a log-in and one of these permissions: 403 without it."""
 
     def decorate(view):
         @login_required
         @wraps(view)
         def checked(request, *args, **kwargs):
-            if not request.user.has_perm(permission):
+            if not any(map(request.user.has_perm, permissions)):
                 raise PermissionDenied
             return view(request, *args, **kwargs)
 
@@ -36,11 +36,11 @@ def needs(permission: str):
     return decorate
 
 
-def action(permission: str):
-    """A view that changes something: POST only, and with the permission."""
+def action(*permissions: str):
+    """A view that changes something: POST only, and with one of these permissions."""
 
     def decorate(view):
-        return require_POST(needs(permission)(view))
+        return require_POST(needs(*permissions)(view))
 
     return decorate
 
