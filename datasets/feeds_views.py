@@ -54,16 +54,16 @@ def _shown(run: DatasetRun, *, may_take: bool) -> dict[str, Any]:
 
 @login_required
 def job_delivery_file(request: HttpRequest, slug: str, layer: str, name: str, run: UUID, file: str) -> HttpResponse:
-    """One file of a delivery, as it was delivered; 404 when a later delivery has taken its place."""
+    """A file of a delivery, as it was delivered, or its manifest; 404 when a later delivery has taken its place."""
     job = job_or_404(request.user, slug, layer, name)
     get_object_or_404(Dataset.objects.visible_to(request.user), name=job.dataset_name)
     told = get_object_or_404(_delivered(job, request.user), pk=run).facts["delivery"]
-    names = {each["name"]: each for each in told["files"]}
+    sizes = {each["name"]: each["size_bytes"] for each in told["files"]}
     folder = _folder_of(told)
-    if folder is None or file not in names or _manifest_run(told) != str(run):
+    if folder is None or file not in {told["manifest"], *sizes} or _manifest_run(told) != str(run):
         raise Http404
     path = folder / file
-    if path.is_symlink() or not path.is_file() or path.stat().st_size != names[file]["size_bytes"]:
+    if path.is_symlink() or not path.is_file() or path.stat().st_size != sizes.get(file, path.stat().st_size):
         raise Http404
     return FileResponse(path.open("rb"), as_attachment=True, filename=file, content_type="application/octet-stream")
 

@@ -72,12 +72,15 @@ def test_the_page_lists_deliveries_and_gives_away_the_one_that_is_there(
     answer = client.get(f"{PAGE}{second.pk}/orders.csv/")
     assert b"".join(answer.streaming_content) == b"id,note\n1,a\n2,b\n"
     assert answer["Content-Disposition"] == 'attachment; filename="orders.csv"'
+    manifest = json.loads(b"".join(client.get(f"{PAGE}{second.pk}/orders.csv.manifest.json/").streaming_content))
+    assert manifest["run_id"] == str(second.pk)
     assert f"{PAGE}{second.pk}/orders.csv/" in text
+    assert f"{PAGE}{second.pk}/orders.csv.manifest.json/" in text
     assert f"{PAGE}{first.pk}/orders.csv/" not in text
     assert PAGE in client.get("/workflows/shop/gold-jobs/feed/").text
 
 
-@pytest.mark.parametrize("file", ["orders.csv.manifest.json", "other.csv", "..", "%2e%2e%2fsecret"])
+@pytest.mark.parametrize("file", ["orders.csv.manifest.json.part", "other.csv", "..", "%2e%2e%2fsecret"])
 def test_nothing_but_a_delivered_file_is_given_away(feed, client, engineer, file):
     done = run(feed)
     client.force_login(engineer)
