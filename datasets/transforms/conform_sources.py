@@ -11,8 +11,6 @@ from pydantic import Field, model_validator
 from assay.common.options import FieldError
 from assay.common.problems import Problem
 from workers.specs import Column, DatasetSpec
-from workers.template_specs import ConformedSource as SourceOfSpec
-from workers.template_specs import ConformSpec
 
 from .base import Alias, Check, ColumnName, Columns, Inputs, Options, Transform
 
@@ -90,24 +88,10 @@ class ConformSources(Transform):
 
     def spec(self, job, found: Check, common: Mapping[str, Any]) -> DatasetSpec:
         from datasets.inputs import columns_by_alias
-        from workers.executors.conform.sql import keys_sql, ranked_sql, rows_sql, winners_sql
+        from workers.executors.conform.sql import spec_of
 
         plan = self._plan(job, columns_by_alias(job))
-        return ConformSpec(
-            sql=found.sql,
-            sources=tuple(
-                SourceOfSpec(alias=each.alias, source_system=each.system, priority=each.priority)
-                for each in plan.sources
-            ),
-            rows_sql=rows_sql(plan),
-            ranked_sql=ranked_sql(plan),
-            winners_sql=winners_sql(plan),
-            keys_sql=keys_sql(plan),
-            compared=tuple(plan.compared),
-            ruled=tuple(plan.rules),
-            null_keys=self.read(job).null_keys,
-            **common,
-        )
+        return spec_of(plan, sql=found.sql, null_keys=self.read(job).null_keys, **common)
 
     def _plan(self, job, inputs: Inputs):
         from workers.executors.conform.config import read_plan

@@ -9,17 +9,14 @@ import polars as pl
 import pytest
 
 from datasets.transforms.conform_sources import ConformSources
-from tests.workers.published import published
-from workers.engines.sql import check_sql
+from tests.workers.conforming import conforming
 from workers.errors import AuditFailed, InvalidConfig
 from workers.executors import run_dataset
 from workers.executors.conform.config import read_plan
-from workers.executors.conform.sql import keys_sql, ranked_sql, records_sql, rows_sql, winners_sql
 from workers.ids import new_run_id
 from workers.lake.table import open_table
 from workers.schema import columns_of
 from workers.specs import TableTarget, to_json
-from workers.template_specs import ConformedSource, ConformSpec
 
 DAY = datetime.fromisoformat("2026-01-01")
 CRM = pl.DataFrame(
@@ -71,29 +68,14 @@ def conform(tmp_path, engine):
     """Runs a configuration over tables; the result's rows by key, and the facts of the run."""
 
     def run(config: dict, tables: dict[str, pl.DataFrame], **changes) -> SimpleNamespace:
-        inputs = tuple(published(tmp_path, f"bronze.test.{alias}", rows, alias) for alias, rows in tables.items())
-        options = ConformSources.options.model_validate(config)
-        columns = {given.alias: open_table(given.uri).columns for given in inputs}
-        plan = read_plan(options.model_dump(), columns)
-        spec = ConformSpec(
+        spec = conforming(
+            tmp_path,
+            engine,
+            config,
+            tables,
             run_id=str(new_run_id()),
             workflow="test",
             job="customers",
-            inputs=inputs,
-            sql=records_sql(plan),
-            rows_sql=rows_sql(plan),
-            ranked_sql=ranked_sql(plan),
-            winners_sql=winners_sql(plan),
-            keys_sql=keys_sql(plan),
-            columns=check_sql(records_sql(plan), columns, engine).columns,
-            sources=tuple(
-                ConformedSource(alias=each.alias, source_system=each.system, priority=each.priority)
-                for each in plan.sources
-            ),
-            compared=tuple(plan.compared),
-            ruled=tuple(plan.rules),
-            null_keys=options.null_keys,
-            engine=engine,
             target=TableTarget(dataset="silver.test.customers", uri=f"{tmp_path}/silver/test/customers"),
             run_time=datetime(2026, 11, 22, tzinfo=UTC),
             **changes,

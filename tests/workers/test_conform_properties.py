@@ -13,16 +13,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from datasets.transforms.conform_sources import ConformSources
-from tests.workers.published import published
-from workers.engines.sql import check_sql
+from tests.workers.conforming import conforming
 from workers.executors import run_dataset
-from workers.executors.conform.config import read_plan
-from workers.executors.conform.sql import keys_sql, ranked_sql, records_sql, rows_sql, winners_sql
 from workers.ids import new_run_id
 from workers.lake.table import open_table
 from workers.specs import TableTarget, to_json
-from workers.template_specs import ConformedSource, ConformSpec
 
 FEW = settings(
     max_examples=5,
@@ -179,27 +174,14 @@ def _sortable(value: Any) -> Any:
 
 def run(lake: str, engine: str, config: dict[str, Any], tables: dict[str, list[dict]]) -> tuple[pl.DataFrame, dict]:
     frames = {alias: pl.DataFrame(rows, schema=TYPES[alias] | MOMENTS, orient="row") for alias, rows in tables.items()}
-    inputs = tuple(published(lake, f"bronze.test.{alias}", rows, alias) for alias, rows in frames.items())
-    columns = {each.alias: open_table(each.uri).columns for each in inputs}
-    plan = read_plan(ConformSources.options.model_validate(config).model_dump(), columns)
-    spec = ConformSpec(
+    spec = conforming(
+        lake,
+        engine,
+        config,
+        frames,
         run_id=str(new_run_id()),
         workflow="test",
         job="people",
-        inputs=inputs,
-        sql=records_sql(plan),
-        rows_sql=rows_sql(plan),
-        ranked_sql=ranked_sql(plan),
-        winners_sql=winners_sql(plan),
-        keys_sql=keys_sql(plan),
-        columns=check_sql(records_sql(plan), columns, engine).columns,
-        sources=tuple(
-            ConformedSource(alias=each.alias, source_system=each.system, priority=each.priority)
-            for each in plan.sources
-        ),
-        compared=tuple(plan.compared),
-        ruled=tuple(plan.rules),
-        engine=engine,
         target=TableTarget(dataset="silver.test.people", uri=f"{lake}/silver/test/people"),
         run_time=datetime(2026, 11, 22, tzinfo=UTC),
     )

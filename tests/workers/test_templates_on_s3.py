@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 
 import polars as pl
 import pytest
 
-from datasets.transforms.conform_sources import ConformSources
+from tests.workers.conforming import conforming
 from tests.workers.published import published
 from tests.workers.test_conform import CONFIG, CRM, SHOP
 from tests.workers.test_run_sql_merge import COLUMNS, FIRST, MERGED, SECOND
 from tests.workers.test_snapshot import DIMENSION, NOW, history
-from workers.engines.sql import check_sql
 from workers.executors import run_dataset
-from workers.executors.conform.config import read_plan
-from workers.executors.conform.sql import keys_sql, ranked_sql, records_sql, rows_sql, winners_sql
 from workers.ids import new_run_id
 from workers.lake.table import open_table
 from workers.specs import Column, SqlSpec, TableTarget, to_json
-from workers.template_specs import ConformedSource, ConformSpec, SnapshotSpec
+from workers.template_specs import SnapshotSpec
 
 pytestmark = pytest.mark.s3
 
@@ -27,6 +25,9 @@ pytestmark = pytest.mark.s3
 def frame_of(rows: list[tuple]) -> pl.DataFrame:
     schema = {"order_id": pl.Int64, "day": pl.Date, "status": pl.String, "amount": pl.Decimal(10, 2)}
     return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+TABLES = {"shop": SHOP, "crm": CRM}
 
 
 @pytest.fixture
@@ -56,26 +57,7 @@ def test_two_merges_meet_by_their_keys(s3_lake, made, partition_by):
 
 
 def test_sources_conform_and_every_row_is_accounted_for(s3_lake, made):
-    tables = {"shop": SHOP, "crm": CRM}
-    inputs = tuple(published(s3_lake, f"bronze.test.{alias}", rows, alias) for alias, rows in tables.items())
-    columns = {given.alias: open_table(given.uri).columns for given in inputs}
-    plan = read_plan(ConformSources.options.model_validate(CONFIG | {"fill_nulls": True}).model_dump(), columns)
-    result, table = made(
-        ConformSpec,
-        inputs=inputs,
-        sql=records_sql(plan),
-        rows_sql=rows_sql(plan),
-        ranked_sql=ranked_sql(plan),
-        winners_sql=winners_sql(plan),
-        keys_sql=keys_sql(plan),
-        columns=check_sql(records_sql(plan), columns, "polars").columns,
-        sources=tuple(
-            ConformedSource(alias=each.alias, source_system=each.system, priority=each.priority)
-            for each in plan.sources
-        ),
-        compared=tuple(plan.compared),
-        ruled=tuple(plan.rules),
-    )
+    result, table = made(partial(conforming, s3_lake, config=CONFIG | {"fill_nulls": True}, tables=TABLES))
     assert set(table.select("id", "email", "city", "source_system").rows()) == {
         (1, "ann@x.org", "Bonn", "crm"), (2, "bob@x.org", "Kiel", "crm"), (3, "cy@x.org", None, "web shop"),
         (5, "eve@x.org", "Trier", "crm"),

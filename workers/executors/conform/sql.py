@@ -7,11 +7,13 @@ under the name `assay_ranked`, and asks the others of that. `records_sql` is the
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from workers.engines.sql.guard import parse
 from workers.engines.statement import quoted
 from workers.errors import InvalidConfig, SqlRejected
 from workers.schema import duckdb_type, parse_type
+from workers.template_specs import ConformedSource, ConformSpec
 
 from .config import Plan, Rule, Source
 
@@ -19,6 +21,23 @@ RANKED = "assay_ranked"
 
 # The name of each step says what it holds: assay_records every record, assay_latest those with a key, a source's
 # newest of it at place 1, assay_ranked one for each source and key, the winner at rank 1.
+
+
+def spec_of(plan: Plan, **common: Any) -> ConformSpec:
+    """What a run of the plan is told. `common` is what the plan does not say: `sql`, inputs, columns, target, …"""
+    return ConformSpec(
+        sources=tuple(
+            ConformedSource(alias=each.alias, source_system=each.system, priority=each.priority)
+            for each in plan.sources
+        ),
+        rows_sql=rows_sql(plan),
+        ranked_sql=ranked_sql(plan),
+        winners_sql=winners_sql(plan),
+        keys_sql=keys_sql(plan),
+        compared=tuple(plan.compared),
+        ruled=tuple(plan.rules),
+        **common,
+    )
 
 
 def records_sql(plan: Plan) -> str:
